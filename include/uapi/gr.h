@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * gr.h - the contract between gr.ko and user space, and nothing else.
+ *
+ * WORDS
+ *   thread (M)     a kernel thread attached to a group
+ *   processor (P)  the right to run goroutine code; a group has nr_procs of them
+ *   group          one open of /dev/gr, bound to the process that set it up
+ *   spare          an attached thread that is parked and holds no P
+ *   returner       a thread that lost its P while it slept and now waits in the
+ *                  kernel, on its way back to user mode, for another one
+ *
+ * THE PROTOCOL
+ *   1. open("/dev/gr", O_RDWR | O_CLOEXEC), GR_IOC_SETUP once, then mmap() the
+ *      mirror (PROT_READ) and the hints (PROT_READ|PROT_WRITE), both MAP_SHARED,
+ *      at the offsets that SETUP returned.
+ *   2. Every thread that runs goroutines calls GR_IOC_ATTACH for itself and gets a
+ *      slot: its index in the two per-thread tables and its name in every call.
+ *   3. A thread without work calls GR_IOC_PARK; whoever publishes work while the
+ *      mirror shows an idle or lazy P calls GR_IOC_UNPARK.
+ *   4. A thread that really sleeps in the kernel while it holds a P, and whose hint
+ *      flags word is 0 (goroutine code), loses its P as soon as there is something
+ *      better to do with it: a returner takes it, or a spare when the hints show
+ *      work. With nothing to do the P turns LAZY and the thread keeps it for free.
+ *   5. A thread that lost its P waits for one before its first user instruction.
+ *      Three cases let it through without: a signal to be served, a system call that
+ *      will restart (it is about to sleep again), and the GR_HF_POLL flag. So every
+ *      entry into the user-space runtime reads mirror.threads[slot].proc again.
+ *
+ * ORDER (the one pair that both sides must keep)
+ *   publisher: store the work (hints: tail, runnext, globq_len, ...), full fence,
+ *              read mirror.nr_idle / nr_lazy.
+ *   kernel:    raise nr_idle / nr_lazy, full fence, read the hints.
+ *   One of the two sees the other, so no published work sleeps (no lost wake-up).
+ *
+ * TRUST
+ *   The kernel decides by its own memory. The mirror is a copy it never reads back; a
+ *   wrong hint wastes or delays the processors of the process that wrote it, no more.
+ *
+ * ERRORS common to all calls: ENOTTY unknown request; EFAULT bad pointer; EINVAL
+ * unknown flags or non-zero reserved fields; EPERM caller is not the process that set
+ * the group up; ENXIO before GR_IOC_SETUP; ESHUTDOWN the last descriptor was closed.
+ * Calls that name a slot: ESRCH when that slot is not the calling thread's.
+ */
+#ifndef _UAPI_GR_H
+#define _UAPI_GR_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define GR_ABI_MAJOR 1		/* changes break old binaries */
+#define GR_ABI_MINOR 0		/* changes only add */
+
+#define GR_MAX_PROCS 256
+#define GR_MAX_THREADS 32768
+#define GR_NO_PROC (-1)
+#define GR_NO_DEADLINE (-1LL)
+
+/* features: asked for and granted in struct gr_setup */
+#define GR_FEAT_BLOCK (1ULL << 0)	/* block detection and hand-off */
+#define GR_FEAT_ALL GR_FEAT_BLOCK
+
+/*
+ * GR_IOC_SETUP, once per open.
+ * EINVAL size or ranges; EPROTO another major version; EOPNOTSUPP a required feature
+ * is missing; EBUSY already set up; ENOMEM.
+ */
+struct gr_setup {
+	__u32 size;		/* in: sizeof(struct gr_setup) */
+	__u16 abi_major;	/* in/out */
+	__u16 abi_minor;	/* in/out: min of both sides */
+	__u32 flags;		/* in: must be 0 */
+	__u32 nr_procs;		/* in: 1..GR_MAX_PROCS */
+	__u32 max_threads;	/* in: nr_procs..GR_MAX_THREADS */
+	__u32 reserved0;
+	__u64 features;		/* in: required; out: offered */
+	__u64 mirror_offset;	/* out: for mmap */
+	__u64 mirror_size;	/* out: bytes, whole pages */
+	__u64 hint_offset;	/* out */
+	__u64 hint_size;	/* out */
+	__u64 reserved[4];
+};
+
+/*
+ * GR_IOC_ATTACH: the calling thread joins the group.
+ * EBUSY attached already, here or elsewhere; EAGAIN max_threads reached; ENOMEM.
+ */
+#define GR_ATTACH_RUN (1U << 0)	/* take an idle P, or a lazy one that has work */
+struct gr_attach {
+	__u32 flags;
+	__s32 slot;		/* out */
+	__s32 proc;		/* out: the P taken or GR_NO_PROC */
+	__u32 reserved;
+};
+
+/* GR_IOC_DETACH: the calling thread leaves; its P goes to the others. */
+struct gr_detach {
+	__s32 slot;
+	__u32 reserved;
+};
+
+/* why a park ended */
+#define GR_WAKE_UNPARK 1	/* an UNPARK chose this thread */
+#define GR_WAKE_HANDOFF 2	/* a thread blocked, or yielded its P to us */
+#define GR_WAKE_WORK 3		/* did not sleep: hints showed work, or a wake-up was owed */
+
+/*
+ * GR_IOC_PARK: give the P up (to a returner, else it goes idle) and sleep as a spare of
+ * this core, last in first out, until given one. Also for a thread that holds none.
+ * ETIMEDOUT the deadline passed; EINTR a signal: in both cases the caller holds no P.
+ *
+ * GR_IOC_YIELD: the same, but only if a returner waits; otherwise EAGAIN at once and the
+ * P is kept.
+ */
+#define GR_PARK_NOWORK (1U << 0)	/* do not look at the hints before sleeping */
+struct gr_park {
+	__s32 slot;
+	__u32 flags;
+	__s64 deadline;		/* CLOCK_MONOTONIC ns, or GR_NO_DEADLINE */
+	__s32 proc;		/* out */
+	__u32 reason;		/* out: GR_WAKE_* */
+};
+
+/*
+ * GR_IOC_UNPARK: give up to nr processors a thread: idle ones first, then lazy ones (never
+ * one whose owner polls, GR_HF_POLL). Any thread of the process may call it. A wake-up for
+ * which no thread or no P could be found is remembered, one per P at most.
+ */
+struct gr_unpark {
+	__u32 nr;		/* in: 1..nr_procs */
+	__u32 flags;		/* in: must be 0 */
+	__u32 woken;		/* out: threads woken */
+	__u32 reserved;
+};
+
+/*
+ * GR_IOC_MONITOR: wait until a P had work but no spare (mirror.spare_needed moved past
+ * seen). EBUSY another thread monitors; ETIMEDOUT; EINTR.
+ */
+struct gr_monitor {
+	__u32 seen;		/* in: last value handled; out: value now */
+	__u32 flags;		/* in: must be 0 */
+	__s64 deadline;		/* CLOCK_MONOTONIC ns, or GR_NO_DEADLINE */
+};
+
+#define GR_IOC_MAGIC 'G'
+#define GR_IOC_SETUP	_IOWR(GR_IOC_MAGIC, 0x80, struct gr_setup)
+#define GR_IOC_ATTACH	_IOWR(GR_IOC_MAGIC, 0x81, struct gr_attach)
+#define GR_IOC_DETACH	_IOW(GR_IOC_MAGIC, 0x82, struct gr_detach)
+#define GR_IOC_PARK	_IOWR(GR_IOC_MAGIC, 0x83, struct gr_park)
+#define GR_IOC_UNPARK	_IOWR(GR_IOC_MAGIC, 0x84, struct gr_unpark)
+#define GR_IOC_YIELD	_IOWR(GR_IOC_MAGIC, 0x85, struct gr_park)
+#define GR_IOC_MONITOR	_IOWR(GR_IOC_MAGIC, 0x86, struct gr_monitor)
+
+/* ---- shared pages ---- */
+
+/* thread states, mirror.threads[].state */
+#define GR_T_NONE 0		/* slot free */
+#define GR_T_RUNNING 1		/* holds proc */
+#define GR_T_LAZY 2		/* asleep, still holds proc, may lose it */
+#define GR_T_BLOCKED 3		/* holds no P; asleep or in runtime code */
+#define GR_T_RETURNING 4	/* waits in the kernel for a P */
+#define GR_T_PARKED 5		/* spare */
+
+/* processor states, mirror.procs[].state */
+#define GR_P_IDLE 0
+#define GR_P_RUNNING 1
+#define GR_P_LAZY 2
+
+struct gr_mirror_thread {
+	__s32 proc;
+	__u32 state;
+};
+
+struct gr_mirror_proc {
+	__u32 state;
+	__s32 thread;		/* slot of the holder or -1 */
+	__u32 cpu;		/* where it last ran */
+	__u32 handoffs;
+};
+
+/*
+ * The mirror: kernel writes, user space reads. Followed by procs[nr_procs] at
+ * proc_offset and threads[max_threads] at thread_offset.
+ */
+struct gr_mirror {
+	__u32 nr_procs;
+	__u32 max_threads;
+	__u32 proc_offset;
+	__u32 thread_offset;
+	__u32 pad0[12];
+	__u32 nr_idle;		/* Ps that are IDLE */
+	__u32 nr_lazy;		/* Ps that are LAZY and whose owner does not poll */
+	__u32 nr_returners;
+	__u32 nr_spares;
+	__u32 nr_threads;
+	__u32 spare_needed;	/* counts: had work, found no spare */
+	__u32 dead;		/* the group was shut down */
+	__u32 pad1[9];
+	__u64 blocks;		/* a running thread fell asleep in goroutine code */
+	__u64 handoffs;
+	__u64 unblocks;		/* a thread that had lost its P came back */
+	__u64 pad2[5];
+};
+
+/* per-thread hint flags */
+#define GR_HF_RUNTIME 1		/* in the runtime: keep my P when I sleep */
+#define GR_HF_POLL 2		/* sleep on behalf of my P: a returner may have it, a
+				 * spare may not, and I need none to come back */
+struct gr_hint_thread {
+	__u32 flags;
+	__u32 pad[15];
+};
+
+/* a P's run queue indices (the real ones) and what else it has to do */
+struct gr_hint_proc {
+	__u32 head;		/* consumers */
+	__u32 pad0[15];
+	__u32 tail;		/* producer: the holder. Queue empty: head == tail */
+	__u32 tick;		/* +1 per goroutine scheduled with a fresh slice */
+	__u32 pending;		/* timers armed + I/O in flight: somebody must poll */
+	__u32 pad1;
+	__u64 runnext;		/* non-zero: one more goroutine */
+	__u32 pad2[10];
+};
+
+/* The hints: user space writes, kernel reads. Tables as in the mirror. */
+struct gr_hint {
+	__u32 proc_offset;	/* written once by the kernel at SETUP, never read back */
+	__u32 thread_offset;
+	__u32 pad0[14];
+	__u32 globq_len;	/* goroutines in the global queue */
+	__u32 pad1[15];
+};
+
+#define GR_ASSERT_LAYOUT(type, bytes) \
+	_Static_assert(sizeof(struct type) == (bytes), "ABI size of " #type)
+#define GR_ASSERT_OFFSET(type, field, at) \
+	_Static_assert(__builtin_offsetof(struct type, field) == (at), \
+		       "ABI offset of " #type "." #field)
+#ifndef __cplusplus
+GR_ASSERT_LAYOUT(gr_setup, 96);
+GR_ASSERT_OFFSET(gr_setup, abi_major, 4);
+GR_ASSERT_OFFSET(gr_setup, nr_procs, 12);
+GR_ASSERT_OFFSET(gr_setup, features, 24);
+GR_ASSERT_OFFSET(gr_setup, mirror_offset, 32);
+GR_ASSERT_OFFSET(gr_setup, hint_size, 56);
+GR_ASSERT_OFFSET(gr_setup, reserved, 64);
+GR_ASSERT_LAYOUT(gr_attach, 16);
+GR_ASSERT_OFFSET(gr_attach, slot, 4);
+GR_ASSERT_OFFSET(gr_attach, proc, 8);
+GR_ASSERT_LAYOUT(gr_detach, 8);
+GR_ASSERT_LAYOUT(gr_park, 24);
+GR_ASSERT_OFFSET(gr_park, deadline, 8);
+GR_ASSERT_OFFSET(gr_park, reason, 20);
+GR_ASSERT_LAYOUT(gr_unpark, 16);
+GR_ASSERT_OFFSET(gr_unpark, woken, 8);
+GR_ASSERT_LAYOUT(gr_monitor, 16);
+GR_ASSERT_OFFSET(gr_monitor, deadline, 8);
+GR_ASSERT_LAYOUT(gr_mirror_thread, 8);
+GR_ASSERT_LAYOUT(gr_mirror_proc, 16);
+GR_ASSERT_LAYOUT(gr_mirror, 192);
+GR_ASSERT_OFFSET(gr_mirror, nr_idle, 64);
+GR_ASSERT_OFFSET(gr_mirror, spare_needed, 84);
+GR_ASSERT_OFFSET(gr_mirror, blocks, 128);
+GR_ASSERT_LAYOUT(gr_hint_thread, 64);
+GR_ASSERT_LAYOUT(gr_hint_proc, 128);
+GR_ASSERT_OFFSET(gr_hint_proc, tail, 64);
+GR_ASSERT_OFFSET(gr_hint_proc, runnext, 80);
+GR_ASSERT_LAYOUT(gr_hint, 128);
+GR_ASSERT_OFFSET(gr_hint, globq_len, 64);
+#endif
+
+#endif /* _UAPI_GR_H */
