@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * compat.h - every difference between kernel versions, and nothing else.
+ *
+ * The GR_HAVE_* switches come from Kbuild, which looks into the headers of the kernel it
+ * builds for: names move inside stable series, so version numbers would lie.
+ */
+#ifndef GR_COMPAT_H
+#define GR_COMPAT_H
+
+#include <linux/hrtimer.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/wait.h>
+
+#ifndef CONFIG_PREEMPT_NOTIFIERS
+#error "gr needs CONFIG_PREEMPT_NOTIFIERS (every kernel with KVM has it)"
+#endif
+
+/*
+ * Is current, which is being switched out, still runnable (preempted) or about to sleep?
+ * Since delayed dequeue (6.12) a sleeper can stay on the run queue, so on_rq alone says
+ * "runnable" for every block.
+ */
+static inline bool gr_current_runnable(void)
+{
+#ifdef GR_HAVE_TASK_IS_RUNNABLE
+	return task_is_runnable(current);
+#else
+	return READ_ONCE(current->on_rq);
+#endif
+}
+
+static inline void gr_vm_flags_change(struct vm_area_struct *vma, vm_flags_t set, vm_flags_t clear)
+{
+#ifdef GR_HAVE_VM_FLAGS_MOD
+	vm_flags_mod(vma, set, clear);
+#else
+	vma->vm_flags = (vma->vm_flags | set) & ~clear;
+#endif
+}
+
+static inline void gr_hrtimer_setup(struct hrtimer *timer,
+				    enum hrtimer_restart (*fn)(struct hrtimer *),
+				    enum hrtimer_mode mode)
+{
+#ifdef GR_HAVE_HRTIMER_SETUP
+	hrtimer_setup(timer, fn, CLOCK_MONOTONIC, mode);
+#else
+	hrtimer_init(timer, CLOCK_MONOTONIC, mode);
+	timer->function = fn;
+#endif
+}
+
+/*
+ * Wake @task if it sleeps interruptibly. @here: the caller's CPU is about to be free and its
+ * caches are warm, so run it here. The flag for that is private to the scheduler; it came
+ * with complete_on_current_cpu(), whose presence Kbuild tests. Without it: a sync wake-up.
+ */
+static inline void gr_wake_task(struct task_struct *task, bool here)
+{
+	struct wait_queue_entry entry = { .private = task };
+	int flags = 0;
+
+	if (here) {
+#ifdef GR_HAVE_CURRENT_CPU_WAKE
+		flags = 0x10 | 0x40;	/* WF_SYNC | WF_CURRENT_CPU */
+#else
+		flags = 0x10;		/* WF_SYNC */
+#endif
+	}
+	default_wake_function(&entry, TASK_INTERRUPTIBLE, flags, NULL);
+}
+
+#endif /* GR_COMPAT_H */

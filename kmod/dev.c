@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * dev.c - where a request enters the kernel: the file operations of /dev/gr.
+ *
+ * The only file that copies from or to user memory. gr_calls[] is the map: request number ->
+ * size and handler. Handlers get a copy of the argument; what they change goes back to the
+ * user on success.
+ *
+ * The last descriptor. close() under a parked thread must not leave it asleep for ever, but
+ * release() cannot come while its ioctl holds the file. So ioctls in progress and mappings are
+ * counted, and flush() shuts the group down when no other reference is left. A descriptor that
+ * was passed to another process keeps the group alive, as with a pipe.
+ */
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+#include "compat.h"
+#include "gr_kmod.h"
+
+union gr_arg {
+	struct gr_setup setup;
+	struct gr_attach attach;
+	struct gr_detach detach;
+	struct gr_park park;
+	struct gr_unpark unpark;
+	struct gr_monitor monitor;
+};
+
+/* -errno unless the caller may use @g */
+static int gr_group_check_caller(struct gr_group *g)
+{
+	if (!smp_load_acquire(&g->ready))	/* pairs with gr_group_setup() */
+		return -ENXIO;
+	if (current->mm != g->mm || task_tgid(current) != g->tgid)
+		return -EPERM;
+	return READ_ONCE(g->dead) ? -ESHUTDOWN : 0;
+}
+
+static int gr_call_setup(struct gr_group *g, union gr_arg *arg)
+{
+	return gr_group_setup(g, &arg->setup);
+}
+
+static int gr_call_attach(struct gr_group *g, union gr_arg *arg)
+{
+	return gr_thread_attach(g, &arg->attach);
+}
+
+static int gr_call_detach(struct gr_group *g, union gr_arg *arg)
+{
+	struct gr_thread *t = gr_thread_by_slot(g, arg->detach.slot);
+
+	if (arg->detach.reserved)
+		return -EINVAL;
+	if (!t)
+		return -ESRCH;
+	gr_thread_detach(t);
+	return 0;
+}
+
+static int gr_call_park(struct gr_group *g, union gr_arg *arg)
+{
+	struct gr_thread *t = gr_thread_by_slot(g, arg->park.slot);
+
+	return t ? gr_park(t, &arg->park, false) : -ESRCH;
+}
+
+static int gr_call_yield(struct gr_group *g, union gr_arg *arg)
+{
+	struct gr_thread *t = gr_thread_by_slot(g, arg->park.slot);
+
+	return t ? gr_park(t, &arg->park, true) : -ESRCH;
+}
+
+static int gr_call_unpark(struct gr_group *g, union gr_arg *arg)
+{
+	return gr_unpark(g, &arg->unpark);
+}
+
+static int gr_call_monitor(struct gr_group *g, union gr_arg *arg)
+{
+	return gr_monitor(g, &arg->monitor);
+}
+
+static const struct gr_call {
+	unsigned int cmd;
+	int (*fn)(struct gr_group *g, union gr_arg *arg);
+} gr_calls[] = {
+	{ GR_IOC_SETUP, gr_call_setup },
+	{ GR_IOC_ATTACH, gr_call_attach },
+	{ GR_IOC_DETACH, gr_call_detach },
+	{ GR_IOC_PARK, gr_call_park },
+	{ GR_IOC_UNPARK, gr_call_unpark },
+	{ GR_IOC_YIELD, gr_call_yield },
+	{ GR_IOC_MONITOR, gr_call_monitor },
+};
+
+static long gr_call_run(struct gr_group *g, const struct gr_call *call, void __user *uarg)
+{
+	size_t size = _IOC_SIZE(call->cmd);
+	union gr_arg arg = {};
+	int ret;
+
+	if (call->fn != gr_call_setup) {
+		ret = gr_group_check_caller(g);
+		if (ret)
+			return ret;
+	}
+	if (copy_from_user(&arg, uarg, size))
+		return -EFAULT;
+	ret = call->fn(g, &arg);
+	if (ret < 0)
+		return ret;
+	if ((_IOC_DIR(call->cmd) & _IOC_READ) && copy_to_user(uarg, &arg, size))
+		return -EFAULT;
+	return ret;
+}
+
+static long gr_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct gr_group *g = file->private_data;
+	unsigned int nr = _IOC_NR(cmd) - _IOC_NR(GR_IOC_SETUP);
+	long ret;
+
+	if (nr >= ARRAY_SIZE(gr_calls) || gr_calls[nr].cmd != cmd)
+		return -ENOTTY;
+	atomic_inc(&g->nr_calls);
+	ret = gr_call_run(g, &gr_calls[nr], (void __user *)arg);
+	atomic_dec(&g->nr_calls);
+	return ret;
+}
+
+/* ---- mmap ---- */
+
+static void gr_vma_open(struct vm_area_struct *vma)
+{
+	struct gr_group *g = vma->vm_private_data;
+
+	atomic_inc(&g->nr_vmas);
+}
+
+static void gr_vma_close(struct vm_area_struct *vma)
+{
+	struct gr_group *g = vma->vm_private_data;
+
+	atomic_dec(&g->nr_vmas);
+}
+
+static const struct vm_operations_struct gr_vm_ops = {
+	.open = gr_vma_open,
+	.close = gr_vma_close,
+};
+
+static int gr_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	const unsigned long hint_page = GR_HINT_OFFSET >> PAGE_SHIFT;
+	struct gr_group *g = file->private_data;
+	bool hint = vma->vm_pgoff >= hint_page;
+	struct gr_shm *shm = hint ? &g->hint_shm : &g->mirror_shm;
+	unsigned long first = vma->vm_pgoff - (hint ? hint_page : 0);
+	int ret = gr_group_check_caller(g);
+
+	if (ret)
+		return ret;
+	if (!(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+	if (!hint && (vma->vm_flags & VM_WRITE))
+		return -EACCES;
+	if (first >= shm->nr_pages || vma_pages(vma) > shm->nr_pages - first)
+		return -EINVAL;
+	ret = remap_vmalloc_range(vma, shm->addr, first);
+	if (ret)
+		return ret;
+	/* not for children: the group is this process's */
+	gr_vm_flags_change(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP,
+			   hint ? 0 : VM_MAYWRITE);
+	vma->vm_ops = &gr_vm_ops;
+	vma->vm_private_data = g;
+	gr_vma_open(vma);
+	return 0;
+}
+
+/* ---- open and close ---- */
+
+static int gr_open(struct inode *inode, struct file *file)
+{
+	struct gr_group *g = gr_group_new();
+
+	if (!g)
+		return -ENOMEM;
+	file->private_data = g;
+	return nonseekable_open(inode, file);
+}
+
+static int gr_flush(struct file *file, fl_owner_t id)
+{
+	struct gr_group *g = file->private_data;
+
+	if (file_count(file) <= 1 + atomic_read(&g->nr_calls) + atomic_read(&g->nr_vmas))
+		gr_group_shutdown(g);
+	return 0;
+}
+
+static int gr_release(struct inode *inode, struct file *file)
+{
+	struct gr_group *g = file->private_data;
+	struct gr_thread *t = gr_thread_current();
+
+	gr_group_shutdown(g);
+	if (t && t->group == g)		/* close-on-exec: this task goes on as another program */
+		gr_thread_detach(t);
+	gr_group_put(g);
+	return 0;
+}
+
+const struct file_operations gr_fops = {
+	.owner = THIS_MODULE,
+	.open = gr_open,
+	.flush = gr_flush,
+	.release = gr_release,
+	.unlocked_ioctl = gr_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = gr_mmap,
+};
