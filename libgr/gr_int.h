@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gr_int.h - the private types G, M, P and the calls between libgr's files.
+ *
+ * Nothing here is installed. Fields are grouped by who may touch them.
+ *
+ * RUNTIME SECTIONS. Code that touches an M, a P or a runtime lock runs inside
+ *	struct m *m = rt_enter();  ...  rt_exit();
+ * rt_enter() stores GR_HF_RUNTIME into the thread's hint flags (from there the kernel, or the
+ * monitor, leaves the P with this thread even if it sleeps), then reads the P again, for it
+ * may be another one, or none, since the last time. It returns NULL on a thread that is not an
+ * M (then there is nothing to protect). Sections nest. A goroutine may come back from g_park()
+ * on another thread: take m again with m_self() after it, never keep it across.
+ *
+ * User code (the goroutine's function, callbacks, blocking library calls) never runs inside.
+ */
+#ifndef GR_INT_H
+#define GR_INT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gr.h"
+#include "uapi/gr.h"
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define CACHELINE 64
+#define NOINLINE __attribute__((noinline))
+
+/* a broken invariant: one line on stderr, then abort() */
+_Noreturn void gr_throw(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* one line on stderr, prefixed "gr: " */
+void gr_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+#define GR_CHECK(cond)                                                             \
+	do {                                                                       \
+		if (unlikely(!(cond)))                                             \
+			gr_throw("%s:%d: %s is false", __FILE__, __LINE__, #cond); \
+	} while (0)
+
+struct g;
+struct m;
+struct p;
+
+/* ---- lock.c: the runtime's own lock; short sections, inside rt_enter() only ---- */
+struct lock {
+	_Atomic uint32_t word; /* 0 free, 1 held, 2 held and somebody sleeps */
+};
+void lock_acquire(struct lock *l);
+bool lock_try(struct lock *l);
+void lock_release(struct lock *l);
+
+/* ---- why a goroutine waits; one value per park site ---- */
+enum wait_reason {
+	WAIT_NONE,
+	WAIT_SLEEP,
+	WAIT_CHAN_SEND,
+	WAIT_CHAN_RECV,
+	WAIT_MUTEX,
+	WAIT_WG,
+	WAIT_IO,
+};
+
+enum g_status { G_DEAD, G_RUNNABLE, G_RUNNING, G_WAITING };
+
+/* ---- G: lives at the top of its own stack (stack.c) ---- */
+struct g {
+	void *sp;	/* switch.S: saved stack pointer while not running */
+	struct g *next; /* link in a queue or list; owner: that list */
+	_Atomic uint32_t status;
+	uint32_t wait_reason;
+	struct m *m; /* the thread that runs it; valid while RUNNING */
+	void (*fn)(void *);
+	void *arg;
+	const char *name;
+	uint64_t id;
+	/* park handshake: run on g0 after the switch, see g_park() */
+	bool (*commit)(struct g *, void *);
+	void *commit_arg;
+	/* stack.c */
+	void *stack_lo; /* lowest usable byte */
+	size_t stack_size;
+	struct g *all_next, *all_prev; /* list of all goroutines; sched.all_lock */
+};
+
+/* ---- timers (timer.c): a 4-ary heap per P ---- */
+struct timer {
+	int64_t when;	       /* absolute ns */
+	struct p *_Atomic p;   /* whose heap; set by timer_add */
+	int32_t index;	       /* in the heap or -1; p->timer_lock */
+	/* Runs under p->timer_lock, in a runtime section: claims the waiter and returns the
+	 * goroutine to make ready, or NULL. */
+	struct g *(*fire)(struct timer *);
+};
+static inline void timer_init(struct timer *t, struct g *(*fire)(struct timer *))
+{
+	*t = (struct timer){ .index = -1, .fire = fire };
+}
+/* arm on the current P; inside rt_enter() on an M that holds a P */
+void timer_add(struct timer *t, int64_t when);
+/* disarm; after return fire() is not running and will not run. True: it had not fired. */
+bool timer_del(struct timer *t);
+/* run what is due on p; ready goroutines are made ready. Returns how many fired. */
+int timers_run(struct p *p, int64_t now);
+/* earliest deadline of p or INT64_MAX; any thread, no lock */
+int64_t timers_next(struct p *p);
+void timers_fini(struct p *p);
+
+#define RUNQ_SIZE 256
+
+/* ---- P ---- */
+struct p {
+	int id;
+	struct gr_hint_proc *q; /* head, tail, runnext, tick, pending: shared with the kernel */
+	struct g *_Atomic runq[RUNQ_SIZE];
+
+	/* holder only */
+	struct g *gfree; /* dead goroutines with their stacks */
+	int nr_gfree;
+	uint32_t poll_tick;
+	uint64_t rng;
+
+	/* timer_lock */
+	struct lock timer_lock;
+	struct timer **heap;
+	int nr_timers, cap_timers;
+	_Atomic int64_t timer_next;
+
+	/* netpoll.c */
+	struct netpoll *np;
+	/* the M that waits in this P's ring, or NULL */
+	struct m *_Atomic poller;
+
+	/* counters: holder writes, anyone reads */
+	_Atomic uint64_t nr_sched, nr_steals, nr_enters;
+} __attribute__((aligned(CACHELINE)));
+
+/* ---- M: a kernel thread ---- */
+struct m {
+	struct g g0;	/* the thread's own stack: the scheduler runs here */
+	struct g *curg; /* the goroutine it runs or NULL */
+	struct p *p;	/* the P it holds, as of the last rt_enter() */
+	int slot;	/* name in the group */
+	int depth;	/* nesting of rt_enter() */
+	bool spinning;	/* counted in sched.nr_spinning */
+	struct gr_hint_thread *hint;
+	const volatile struct gr_mirror_thread *mirror;
+	int tid;
+	_Atomic uint32_t poll_state; /* POLL_*: see sched.c idle_poll() */
+	/* futex backend */
+	_Atomic uint32_t park_word;
+	int park_proc, park_reason;
+	struct m *park_next;
+	struct m *all_next;
+};
+
+/* ---- sched.c: what other files call ---- */
+struct m *m_self(void);	  /* the calling thread's M or NULL. Never inlined: TLS */
+struct g *g_self(void);	  /* the calling goroutine or NULL (plain thread, or on g0) */
+struct m *rt_enter(void); /* see the head of this file */
+void rt_exit(void);
+/*
+ * Make a waiting goroutine runnable. Inside rt_enter(). On an M with a P: that P's runnext,
+ * elsewhere (plain thread too): the global queue. Wakes a P if one has nothing to do.
+ */
+void g_ready(struct g *g);
+/* the same for a chain linked by g->next; n of them */
+void g_ready_list(struct g *list, int n);
+/*
+ * Put the calling goroutine to sleep; inside rt_enter() with depth 1, on a goroutine. After
+ * its context has been saved commit(g, arg) runs on the scheduler's stack: it releases the
+ * lock that protects the wait queue, from then on g_ready(g) may come from anywhere. commit
+ * returning false cancels the park. Comes back in a runtime section, maybe on another M.
+ */
+void g_park(bool (*commit)(struct g *, void *), void *arg, enum wait_reason why);
+
+/* ---- wait.c: one waiter, a goroutine or a plain thread ---- */
+enum { W_WAITING, W_WOKEN, W_TIMEDOUT };
+struct waiter {
+	struct g *g;		/* NULL: a plain thread waits on state as a futex */
+	_Atomic uint32_t state; /* W_* */
+	struct waiter *next, *prev;
+	void *data;		/* the owner's: e.g. where the channel value lives */
+	int result;		/* the owner's: set by the waker before waiter_wake() */
+	struct timer timer;
+};
+void waiter_init(struct waiter *w);
+/* The one who turns W_WAITING into W_WOKEN may, and must, call waiter_wake(). */
+bool waiter_claim(struct waiter *w);
+/* Wake a claimed waiter. *w may be gone when this returns: it lives on the sleeper's stack. */
+void waiter_wake(struct waiter *w);
+/*
+ * Sleep until claimed or the deadline; releases l after the caller has been put to sleep
+ * (the queue that holds w is protected by l). Inside rt_enter(). Returns 0 woken, or
+ * -ETIMEDOUT: then w is still on the caller's queue, take it off under l.
+ */
+int waiter_wait(struct waiter *w, struct lock *l, int64_t deadline, enum wait_reason why);
+
+/* FIFO of waiters; protected by the owner's lock */
+struct waitq {
+	struct waiter *head, *tail;
+};
+void waitq_push(struct waitq *q, struct waiter *w);
+void waitq_remove(struct waitq *q, struct waiter *w);
+/* first waiter that can be claimed, claimed and taken off; NULL if none */
+struct waiter *waitq_pop(struct waitq *q);
+
+#endif /* GR_INT_H */
