@@ -9,7 +9,9 @@
  * The last descriptor. close() under a parked thread must not leave it asleep for ever, but
  * release() cannot come while its ioctl holds the file. So ioctls in progress and mappings are
  * counted, and flush() shuts the group down when no other reference is left. A descriptor that
- * was passed to another process keeps the group alive, as with a pipe.
+ * was passed to another process keeps the group alive, as with a pipe. Racy on purpose: an
+ * ioctl that has its file reference but is not counted yet looks like another descriptor, so
+ * the parked threads stay until a signal or the end of the process. GR_IOC_SHUTDOWN is exact.
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -85,6 +87,12 @@ static int gr_call_monitor(struct gr_group *g, union gr_arg *arg)
 	return gr_monitor(g, &arg->monitor);
 }
 
+static int gr_call_shutdown(struct gr_group *g, union gr_arg *arg)
+{
+	gr_group_shutdown(g);
+	return 0;
+}
+
 static const struct gr_call {
 	unsigned int cmd;
 	int (*fn)(struct gr_group *g, union gr_arg *arg);
@@ -96,6 +104,7 @@ static const struct gr_call {
 	{ GR_IOC_UNPARK, gr_call_unpark },
 	{ GR_IOC_YIELD, gr_call_yield },
 	{ GR_IOC_MONITOR, gr_call_monitor },
+	{ GR_IOC_SHUTDOWN, gr_call_shutdown },
 };
 
 static long gr_call_run(struct gr_group *g, const struct gr_call *call, void __user *uarg)

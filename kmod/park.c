@@ -104,7 +104,7 @@ int gr_park(struct gr_thread *t, struct gr_park *arg, bool yield)
 		ret = -ESHUTDOWN;
 		goto out;
 	}
-	if (yield && !g->nr_returners) {
+	if (yield && (t->proc < 0 || !g->nr_returners)) {
 		ret = -EAGAIN;
 		goto out;
 	}

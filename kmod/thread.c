@@ -83,8 +83,11 @@ static int gr_thread_link(struct gr_group *g, struct gr_thread *t, bool run)
 			if (p && !gr_work_for(g, p))
 				p = NULL;
 		}
-		if (p)
+		if (p) {
 			gr_proc_give(g, p, t);
+			if (g->permits)
+				g->permits--;
+		}
 	}
 out:
 	raw_spin_unlock_irq(&g->lock);

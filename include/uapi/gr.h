@@ -83,6 +83,7 @@ struct gr_setup {
 
 /*
  * GR_IOC_ATTACH: the calling thread joins the group.
+ * It starts with GR_HF_RUNTIME in its hint flags; goroutine code begins when it stores 0.
  * EBUSY attached already, here or elsewhere; EAGAIN max_threads reached; ENOMEM.
  */
 #define GR_ATTACH_RUN (1U << 0)	/* take an idle P, or a lazy one that has work */
@@ -109,8 +110,8 @@ struct gr_detach {
  * this core, last in first out, until given one. Also for a thread that holds none.
  * ETIMEDOUT the deadline passed; EINTR a signal: in both cases the caller holds no P.
  *
- * GR_IOC_YIELD: the same, but only if a returner waits; otherwise EAGAIN at once and the
- * P is kept.
+ * GR_IOC_YIELD: the same, but only if the caller holds a P and a returner waits; otherwise
+ * EAGAIN at once and the P is kept.
  */
 #define GR_PARK_NOWORK (1U << 0)	/* do not look at the hints before sleeping */
 struct gr_park {
@@ -143,6 +144,12 @@ struct gr_monitor {
 	__s64 deadline;		/* CLOCK_MONOTONIC ns, or GR_NO_DEADLINE */
 };
 
+/*
+ * GR_IOC_SHUTDOWN: no argument. Parked threads and the monitor leave with ESHUTDOWN, returners
+ * go on without a P, every later call fails. Closing the last descriptor does the same, but a
+ * PARK that another thread enters at that very moment may miss it.
+ */
+
 #define GR_IOC_MAGIC 'G'
 #define GR_IOC_SETUP	_IOWR(GR_IOC_MAGIC, 0x80, struct gr_setup)
 #define GR_IOC_ATTACH	_IOWR(GR_IOC_MAGIC, 0x81, struct gr_attach)
@@ -151,6 +158,7 @@ struct gr_monitor {
 #define GR_IOC_UNPARK	_IOWR(GR_IOC_MAGIC, 0x84, struct gr_unpark)
 #define GR_IOC_YIELD	_IOWR(GR_IOC_MAGIC, 0x85, struct gr_park)
 #define GR_IOC_MONITOR	_IOWR(GR_IOC_MAGIC, 0x86, struct gr_monitor)
+#define GR_IOC_SHUTDOWN	_IO(GR_IOC_MAGIC, 0x87)
 
 /* ---- shared pages ---- */
 
