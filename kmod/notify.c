@@ -153,8 +153,8 @@ static void gr_handoff_irq(struct irq_work *work)
 		unsigned long irqflags;
 		bool dead = false;
 
-		/* cleared before the state is looked at: a block after this queues anew */
 		clear_bit(GR_TF_HANDOFF_QUEUED, &t->flags);
+		/* before the state is looked at: a block after this queues anew */
 		smp_mb__after_atomic();
 		raw_spin_lock_irqsave(&g->lock, irqflags);
 		if (test_bit(GR_TF_DEAD, &t->flags)) {

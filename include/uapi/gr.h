@@ -213,8 +213,8 @@ struct gr_mirror {
 
 /* per-thread hint flags */
 #define GR_HF_RUNTIME 1		/* in the runtime: keep my P when I sleep */
-#define GR_HF_POLL 2		/* sleep on behalf of my P: a returner may have it, a
-				 * spare may not, and I need none to come back */
+/* I sleep on behalf of my P: a returner may have it, a spare may not; I need none to come back */
+#define GR_HF_POLL 2
 struct gr_hint_thread {
 	__u32 flags;
 	__u32 pad[15];
