@@ -8,7 +8,7 @@
  *
  * LIFETIME
  *   group   one reference for the open file (dev.c), one per thread. The last put frees it
- *           from a work item, because preempt_notifier_dec() sleeps.
+ *           from a work item, because that takes mutexes and waits for debugfs readers.
  *   thread  one reference while attached, one while its return work is queued, one while it
  *           is on a hand-off list. Freed after an RCU grace period; it holds its task, its
  *           group and the module.
@@ -209,6 +209,8 @@ int gr_monitor(struct gr_group *g, struct gr_monitor *arg);
 /* ---- notify.c ---- */
 void gr_notify_thread_init(struct gr_thread *t);
 bool gr_notify_is_ours(struct preempt_notifier *n);
+void gr_notify_get(void);
+void gr_notify_put(void);
 int gr_notify_init(void);
 void gr_notify_exit(void);
 

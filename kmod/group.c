@@ -45,7 +45,7 @@ static void gr_group_free_work(struct work_struct *work)
 	put_pid(g->tgid);
 	mutex_destroy(&g->setup_lock);
 	kfree(g);
-	preempt_notifier_dec();
+	gr_notify_put();
 }
 
 void gr_group_put(struct gr_group *g)
@@ -54,7 +54,7 @@ void gr_group_put(struct gr_group *g)
 		queue_work(gr_wq, &g->free_work);
 }
 
-/* process context: the static key of the notifiers may have to be patched */
+/* process context */
 struct gr_group *gr_group_new(void)
 {
 	struct gr_group *g = kzalloc(sizeof(*g), GFP_KERNEL_ACCOUNT);
@@ -66,7 +66,7 @@ struct gr_group *gr_group_new(void)
 	mutex_init(&g->setup_lock);
 	INIT_LIST_HEAD(&g->returners);
 	INIT_WORK(&g->free_work, gr_group_free_work);
-	preempt_notifier_inc();
+	gr_notify_get();
 	return g;
 }
 
