@@ -1,0 +1,31 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# host.sh NAME SECONDS PROGRAM... - run test programs on this machine, one after the other.
+#
+# What they print goes to build/NAME.tap in the form that tests/tap.py reads. Each program has
+# SECONDS before it is killed. Exit 0 if all of them exited with 0.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+NAME=$1 LIMIT=$2
+shift 2
+OUT=build/$NAME.tap
+FAILED=
+mkdir -p build
+: > "$OUT"
+for p in "$@"; do
+    t=$(basename "$p")
+    echo "# begin $t" >> "$OUT"
+    timeout -s KILL "$LIMIT" "$p" >> "$OUT" 2>&1 < /dev/null
+    status=$?
+    [ $status = 137 ] && status=timeout
+    printf '\n# end %s %s\n' "$t" $status >> "$OUT"
+    if [ $status = 0 ]; then
+        echo "$NAME: $t ok"
+    else
+        echo "$NAME: $t FAILED ($status)"
+        FAILED="$FAILED $t"
+    fi
+done
+echo "verdict:${FAILED:- pass}" >> "$OUT"
+[ -z "$FAILED" ]
