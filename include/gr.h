@@ -26,6 +26,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
 
 #define GR_VERSION_MAJOR 0
 #define GR_VERSION_MINOR 1
@@ -169,6 +172,9 @@ int gr_fsync(int fd);
 /* Close a descriptor. Calls in flight on it should have ended. [any] */
 int gr_close(int fd);
 
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

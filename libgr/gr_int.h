@@ -48,7 +48,7 @@ struct m;
 struct p;
 
 /* ---- lock.c: the runtime's own lock; short sections, inside rt_enter() only ---- */
-struct lock {
+struct __attribute__((may_alias)) lock { /* also in struct gr_mutex, gr_wg */
 	_Atomic uint32_t word; /* 0 free, 1 held, 2 held and somebody sleeps */
 };
 void lock_acquire(struct lock *l);
@@ -70,7 +70,7 @@ enum g_status { G_DEAD, G_RUNNABLE, G_RUNNING, G_WAITING };
 
 /* ---- G: lives at the top of its own stack (stack.c) ---- */
 struct g {
-	void *sp;	/* switch.S: saved stack pointer while not running */
+	void *sp;	/* gr_switch(): saved stack pointer while not running */
 	struct g *next; /* link in a queue or list; owner: that list */
 	_Atomic uint32_t status;
 	uint32_t wait_reason;
@@ -83,9 +83,11 @@ struct g {
 	bool (*commit)(struct g *, void *);
 	void *commit_arg;
 	/* stack.c */
-	void *stack_lo; /* lowest usable byte */
+	void *stack_base; /* of the mapping, guard page included */
+	void *stack_lo;	  /* lowest usable byte */
 	size_t stack_size;
-	struct g *all_next, *all_prev; /* list of all goroutines; sched.all_lock */
+	bool stack_default; /* g.c: of the runtime's default size */
+	bool canary; /* no guard page: the lowest word tells */
 };
 
 /* ---- timers (timer.c): a 4-ary heap per P ---- */
@@ -103,6 +105,8 @@ static inline void timer_init(struct timer *t, struct g *(*fire)(struct timer *)
 }
 /* arm on the current P; inside rt_enter() on an M that holds a P */
 void timer_add(struct timer *t, int64_t when);
+/* the same on p, whoever holds it */
+void timer_add_to(struct p *p, struct timer *t, int64_t when);
 /* disarm; after return fire() is not running and will not run. True: it had not fired. */
 bool timer_del(struct timer *t);
 /* run what is due on p; ready goroutines are made ready. Returns how many fired. */
@@ -110,6 +114,8 @@ int timers_run(struct p *p, int64_t now);
 /* earliest deadline of p or INT64_MAX; any thread, no lock */
 int64_t timers_next(struct p *p);
 void timers_fini(struct p *p);
+/* sched.c: a timer earlier than all others was armed on p while another thread polls it */
+void sched_timer_earlier(struct p *p, int64_t when);
 
 #define RUNQ_SIZE 256
 
@@ -123,7 +129,6 @@ struct p {
 	struct g *gfree; /* dead goroutines with their stacks */
 	int nr_gfree;
 	uint32_t poll_tick;
-	uint64_t rng;
 
 	/* timer_lock */
 	struct lock timer_lock;
@@ -151,12 +156,17 @@ struct m {
 	struct gr_hint_thread *hint;
 	const volatile struct gr_mirror_thread *mirror;
 	int tid;
-	_Atomic uint32_t poll_state; /* POLL_*: see sched.c idle_poll() */
-	/* futex backend */
+	struct m *all_next; /* sched.ms_lock */
+	uint32_t rng;	    /* own thread */
+	/* idle.c: 0 not polling, 1 waits in poll_p's ring, 2 a waker counted it as spinning */
+	_Atomic uint32_t poll_state;
+	struct p *_Atomic poll_p;
+	_Atomic int64_t poll_deadline;
+	/* park_futex.c */
 	_Atomic uint32_t park_word;
-	int park_proc, park_reason;
+	unsigned int park_reason;
 	struct m *park_next;
-	struct m *all_next;
+	int stat_fd;
 };
 
 /* ---- sched.c: what other files call ---- */
@@ -202,7 +212,7 @@ void waiter_wake(struct waiter *w);
 int waiter_wait(struct waiter *w, struct lock *l, int64_t deadline, enum wait_reason why);
 
 /* FIFO of waiters; protected by the owner's lock */
-struct waitq {
+struct __attribute__((may_alias)) waitq { /* also in struct gr_mutex, gr_wg */
 	struct waiter *head, *tail;
 };
 void waitq_push(struct waitq *q, struct waiter *w);

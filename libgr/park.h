@@ -28,8 +28,13 @@ struct park_ops {
 	int (*park)(struct m *m, int64_t deadline, unsigned int *reason);
 	/* Give up to n idle or lazy Ps a thread; returns how many threads were woken. */
 	int (*unpark)(int n);
+	/* The mirror showed no P to a goroutine that enters the runtime: look again with certainty.
+	 * Returns the P or GR_NO_PROC. */
+	int (*recheck)(struct m *m);
 	/* A returner waits: give it the P, sleep as a spare, return the next P. -EAGAIN: none waits. */
 	int (*yield)(struct m *m, unsigned int *reason);
+	/* This thread left its poll with something to do: the monitor must not sleep on. */
+	void (*busy)(void);
 	/* Body of the monitor thread: wait until a spare is needed (kmod), or watch the threads and
 	 * take Ps from blocked ones (futex). Returns when a thread should be created (1), or 0 when
 	 * stop was asked for. */

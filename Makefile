@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+#
+# gr: `make help` says what there is. Everything built goes to build/.
+
+VERSION := 0.1.0
+SONAME := libgr.so.0
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+CC ?= cc
+OPT ?= -O2 -g
+SAN ?=
+B := build$(if $(SAN),-$(SAN))
+WARN := -Wall -Wextra
+CPPFLAGS += -D_GNU_SOURCE -Iinclude -iquote libgr
+CFLAGS += -std=gnu11 $(OPT) $(WARN) -MMD -MP $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+LIBS := -luring -pthread
+CACHE := $(or $(GR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gr)
+KSFT ?= $(CACHE)/kselftest
+KDIR ?= /lib/modules/$(shell uname -r)/build
+
+SRC := $(wildcard libgr/*.c) libgr/switch_x86_64.S
+OBJ := $(patsubst libgr/%,$(B)/obj/%.o,$(basename $(SRC)))
+PIC := $(patsubst libgr/%,$(B)/pic/%.o,$(basename $(SRC)))
+EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c)) $(B)/examples/httpd
+UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
+KTESTS := $(patsubst tests/kselftest/%.c,build/kselftest/%,$(wildcard tests/kselftest/*.c))
+
+all: $(B)/libgr.a $(B)/$(SONAME) $(B)/libgr.pc $(EXAMPLES)
+
+help:
+	@echo "make            the library and the examples, into build/"
+	@echo "make run        install what is missing, build, run the demonstration"
+	@echo "make check      install what is missing, run all tests"
+	@echo "make test       the tests of this machine, under a minute"
+	@echo "make test-vm    the tests inside stock 6.12 and 6.1 kernels"
+	@echo "make lint       sparse, checkpatch, both compilers"
+	@echo "make kmod       gr.ko for the running kernel, or KDIR=..."
+	@echo "make install    DESTDIR= PREFIX=/usr/local"
+	@echo "make clean"
+
+# ---- library ----
+
+$(B)/obj/%.o: libgr/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fvisibility=hidden -c -o $@ $<
+
+$(B)/obj/%.o: libgr/%.S
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -c -o $@ $<
+
+$(B)/pic/%.o: libgr/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
+
+$(B)/pic/%.o: libgr/%.S
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -c -o $@ $<
+
+# The tests reach the library's inside through this archive.
+$(B)/libgr-test.a: $(OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# One object whose only global names are the public ones: short internal names cannot collide.
+$(B)/libgr.a: $(OBJ)
+	@rm -f $@
+	ld -r -o $(B)/obj/libgr-all.o $^
+	objcopy --localize-hidden $(B)/obj/libgr-all.o
+	$(AR) rcs $@ $(B)/obj/libgr-all.o
+
+$(B)/$(SONAME): $(PIC) libgr/libgr.map
+	$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script,libgr/libgr.map \
+		-Wl,-z,defs $(LDFLAGS) -o $@ $(PIC) $(LIBS)
+	@ln -sf $(SONAME) $(B)/libgr.so
+
+$(B)/libgr.pc: libgr/libgr.pc.in Makefile
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' $< > $@
+
+# ---- examples and tests ----
+
+$(B)/examples/httpd: $(wildcard examples/httpd/*.c) $(B)/libgr.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) -o $@ $(filter %.c,$^) $(B)/libgr.a \
+		$(LDFLAGS) -lhttp_parser -lsqlite3 $(LIBS)
+
+$(B)/examples/%: examples/%.c $(B)/libgr.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(B)/libgr.a $(LDFLAGS) $(LIBS)
+
+$(B)/unit/%: tests/unit/%.c $(B)/libgr-test.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -o $@ $< $(B)/libgr-test.a $(LDFLAGS) $(LIBS)
+
+build/kselftest/%: tests/kselftest/%.c
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE -Iinclude -I$(KSFT) -std=gnu11 -O2 -g $(WARN) -MMD -MP -static -o $@ $< -pthread
+
+# ---- goals ----
+
+run: setup-run all
+	tools/demo/run.sh
+
+setup-run:
+	@tools/setup.sh run
+
+setup:
+	@tools/setup.sh test
+
+kmod:
+	@mkdir -p build/kmod/kmod build/kmod/include/uapi
+	@cp kmod/* build/kmod/kmod/ && cp include/uapi/* build/kmod/include/uapi/
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/build/kmod/kmod modules
+	@cp build/kmod/kmod/gr.ko build/kmod/gr.ko
+
+test: $(UNIT) all
+	@tests/host.sh unit 60 $(UNIT); tests/tap.py build/unit.tap
+
+test-vm: $(UNIT) $(KTESTS)
+	@tests/vm/suite.sh $(UNIT) -- $(KTESTS); tests/tap.py build/vm/6.12.tap build/vm/6.1.tap
+
+lint:
+	@tests/lint.sh
+
+# each part goes on after another one failed; the count at the end tells
+check: setup
+	@tests/check.sh
+
+install: all
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
+	install -m 644 include/gr.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 $(B)/libgr.a $(DESTDIR)$(LIBDIR)/
+	install -m 755 $(B)/$(SONAME) $(DESTDIR)$(LIBDIR)/libgr.so.$(VERSION)
+	ln -sf libgr.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libgr.so
+	install -m 644 $(B)/libgr.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
+
+clean:
+	rm -rf build build-*
+
+.PHONY: all help run check test test-vm lint kmod install clean setup setup-run
+.SECONDARY:
+-include $(wildcard $(B)/obj/*.d $(B)/pic/*.d $(B)/unit/*.d $(B)/examples/*.d build/kselftest/*.d)

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+/*
+ * chan.c - channels: values of one size, handed over in order.
+ *
+ * Job: send, receive, close. Not here: how a waiter sleeps and is claimed (wait.c).
+ * Callers: any thread that has a reference.
+ *
+ * Invariants, under c->lock; "live" means a waiter that has not timed out:
+ *   I1 at most one of sendq and recvq has live waiters.
+ *   I2 live receivers: the buffer is empty, and the channel is open.
+ *   I3 live senders: the buffer is full (cap 0: always), and the channel is open.
+ *   I4 a value moves while its other end is claimed and c->lock is held, from the sender's
+ *      memory straight to the receiver's when the buffer does not stand between them; the
+ *      waiter is woken after c->lock was released. A waiter that timed out is never claimed:
+ *      -ETIMEDOUT means the value was not taken, and that none was delivered.
+ *   I5 with live senders a receiver takes the oldest value of the buffer, and the oldest
+ *      sender's value goes to its end: one order for all.
+ *   I6 close claims everybody; what is in the buffer can still be received.
+ * Order: c->lock orders everything but len (a snapshot) and refs (release on each drop, acquire
+ * before the free: R1/A1).
+ * Lifetime: nothing of *c is touched after c->lock was released, except by a call that has a
+ * reference and timed out.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "gr_int.h"
+
+#define MAX_ELEM 65536
+
+struct gr_chan {
+	size_t elem, cap; /* constant */
+	_Atomic size_t refs;
+
+	struct lock lock;
+	bool closed;
+	size_t first;	      /* index of the oldest value */
+	_Atomic size_t count; /* values in the buffer; written under lock, read by anybody */
+	struct waitq sendq, recvq;
+	char buf[] __attribute__((aligned(16)));
+};
+
+static inline size_t count_of(struct gr_chan *c)
+{
+	/* relaxed: under the lock, or a snapshot */
+	return atomic_load_explicit(&c->count, memory_order_relaxed);
+}
+
+static inline void set_count(struct gr_chan *c, size_t n)
+{
+	atomic_store_explicit(&c->count, n, memory_order_relaxed); /* under the lock */
+}
+
+static inline void copy(struct gr_chan *c, void *to, const void *from)
+{
+	if (to && c->elem)
+		memcpy(to, from, c->elem);
+}
+
+static void buf_put(struct gr_chan *c, const void *value)
+{
+	size_t n = count_of(c), i = c->first + n;
+
+	copy(c, c->buf + (i >= c->cap ? i - c->cap : i) * c->elem, value);
+	set_count(c, n + 1);
+}
+
+static void buf_get(struct gr_chan *c, void *value)
+{
+	copy(c, value, c->buf + c->first * c->elem);
+	c->first = c->first + 1 == c->cap ? 0 : c->first + 1;
+	set_count(c, count_of(c) - 1);
+}
+
+int gr_chan_new(struct gr_chan **out, size_t elem, size_t cap)
+{
+	struct gr_chan *c;
+	size_t bytes;
+
+	if (!out || elem > MAX_ELEM || __builtin_mul_overflow(elem, cap, &bytes) ||
+	    bytes > PTRDIFF_MAX - sizeof(*c) || cap > PTRDIFF_MAX)
+		return -EINVAL;
+	c = malloc(sizeof(*c) + bytes);
+	if (!c)
+		return -ENOMEM;
+	memset(c, 0, sizeof(*c));
+	c->elem = elem;
+	c->cap = cap;
+	atomic_init(&c->refs, 1);
+	*out = c;
+	return 0;
+}
+
+struct gr_chan *gr_chan_retain(struct gr_chan *c)
+{
+	/* relaxed: the caller has a reference already */
+	if (c)
+		atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+	return c;
+}
+
+void gr_chan_release(struct gr_chan *c)
+{
+	/* R1 and A1, each the other's pair: all uses come before the free */
+	if (c && atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1)
+		free(c);
+}
+
+/* Unlock, let w go if there is one, leave the runtime: how every call that does not wait ends. */
+static int finish(struct gr_chan *c, struct waiter *w, int ret)
+{
+	lock_release(&c->lock);
+	if (w)
+		waiter_wake(w);
+	rt_exit();
+	return ret;
+}
+
+/* Queue on q, sleep, leave the runtime. data: where the value is, or goes. */
+static int block(struct gr_chan *c, struct waitq *q, void *data, int64_t deadline,
+		 enum wait_reason why)
+{
+	struct waiter w;
+	int ret;
+
+	waiter_init(&w);
+	w.data = data;
+	waitq_push(q, &w);
+	ret = waiter_wait(&w, &c->lock, deadline, why);
+	if (!ret) {
+		ret = w.result;
+	} else {
+		lock_acquire(&c->lock);
+		waitq_remove(q, &w);
+		lock_release(&c->lock);
+	}
+	rt_exit();
+	return ret;
+}
+
+int gr_chan_send(struct gr_chan *c, const void *value, int64_t deadline)
+{
+	struct waiter *w;
+
+	if (!c || (!value && c->elem))
+		return -EINVAL;
+	rt_enter();
+	lock_acquire(&c->lock);
+	if (c->closed)
+		return finish(c, NULL, -EPIPE);
+	w = waitq_pop(&c->recvq);
+	if (w) {
+		copy(c, w->data, value); /* I4; I2: nothing is before it in the buffer */
+		return finish(c, w, 0);
+	}
+	if (count_of(c) < c->cap) {
+		buf_put(c, value);
+		return finish(c, NULL, 0);
+	}
+	if (deadline == GR_NOW)
+		return finish(c, NULL, -EAGAIN);
+	return block(c, &c->sendq, (void *)value, deadline, WAIT_CHAN_SEND);
+}
+
+int gr_chan_recv(struct gr_chan *c, void *value, int64_t deadline)
+{
+	struct waiter *w;
+
+	if (!c)
+		return -EINVAL;
+	rt_enter();
+	lock_acquire(&c->lock);
+	w = waitq_pop(&c->sendq);
+	if (w && !c->cap) {
+		copy(c, value, w->data); /* I4 */
+		return finish(c, w, 0);
+	}
+	if (count_of(c)) {
+		buf_get(c, value);
+		if (w)
+			buf_put(c, w->data); /* I5; I3: the room we just made */
+		return finish(c, w, 0);
+	}
+	if (c->closed)
+		return finish(c, NULL, -ENODATA);
+	if (deadline == GR_NOW)
+		return finish(c, NULL, -EAGAIN);
+	return block(c, &c->recvq, value, deadline, WAIT_CHAN_RECV);
+}
+
+/* claim all of q with this result, appended to *end; returns the new end */
+static struct waiter **drain(struct waitq *q, int result, struct waiter **end)
+{
+	struct waiter *w;
+
+	while ((w = waitq_pop(q))) {
+		w->result = result;
+		*end = w;
+		end = &w->next;
+	}
+	return end;
+}
+
+int gr_chan_close(struct gr_chan *c)
+{
+	struct waiter *w = NULL, *next, **end;
+
+	if (!c)
+		return -EINVAL;
+	rt_enter();
+	lock_acquire(&c->lock);
+	if (c->closed)
+		return finish(c, NULL, -EPIPE);
+	c->closed = true;
+	end = drain(&c->recvq, -ENODATA, &w);
+	drain(&c->sendq, -EPIPE, end);
+	lock_release(&c->lock);
+	for (; w; w = next) {
+		next = w->next; /* *w is gone after waiter_wake() */
+		waiter_wake(w);
+	}
+	rt_exit();
+	return 0;
+}
+
+size_t gr_chan_len(struct gr_chan *c)
+{
+	return c ? count_of(c) : 0;
+}
+
+size_t gr_chan_cap(struct gr_chan *c)
+{
+	return c ? c->cap : 0;
+}

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: MIT
+/*
+ * idle.c - a P that has nothing to do: steal, poll, park; and how it is woken.
+ *
+ * No lost wake-up. Two sides, one full fence each:
+ *
+ *	publisher (g_ready, gr_go)		idler
+ *	  push the goroutine			  stop spinning / say that it polls or parks
+ *	  F1 full fence				  F2 full fence
+ *	  look for spinners and idle Ps		  look at all queues once more
+ *
+ * Forbidden outcome: the publisher sees nobody to wake and the idler sees no work. For a parked
+ * P the second look is the kernel's (GR_IOC_PARK), for a polling one it is ours.
+ *
+ * One at a time. A publisher wakes at most one thread and only if none spins: it raises
+ * nr_spinning for it (0 -> 1). The one who finds work lowers it again and, when it was the last,
+ * wakes the next. The count moves with the wake-up: a parked thread gets GR_WAKE_UNPARK as its
+ * reason, a polling one finds its poll_state at 2. If the wake completion was harvested by
+ * another thread, that one gives the count back (sched_wake_harvested()).
+ */
+#include <errno.h>
+
+#include "netpoll.h"
+#include "runq.h"
+#include "sched.h"
+
+#define STEAL_PASSES 4
+
+static uint32_t random_next(struct m *m)
+{
+	/* xorshift32 (Marsaglia) */
+	uint32_t x = m->rng;
+
+	x ^= x << 13;
+	x ^= x >> 17;
+	x ^= x << 5;
+	return m->rng = x;
+}
+
+static int gcd(int a, int b)
+{
+	while (b) {
+		int t = a % b;
+
+		a = b;
+		b = t;
+	}
+	return a;
+}
+
+/* ---- stealing ---- */
+
+/* the completions and timers of a P whose thread computes */
+static struct g *steal_service(struct m *m, struct p *victim)
+{
+	struct g *list = NULL;
+	bool inherit;
+	int n = 0;
+
+	if (timers_next(victim) != INT64_MAX)
+		timers_run(victim, gr_now());
+	if (!atomic_load_explicit(&victim->poller, memory_order_relaxed) && netpoll_ready(victim))
+		n = netpoll_harvest(victim, &list);
+	g_ready_list(list, n);
+	return runq_get_local(m->p, &inherit);
+}
+
+static struct g *steal_from(struct m *m, struct p *victim, bool last_pass)
+{
+	struct g *g;
+
+	if (victim == m->p)
+		return NULL;
+	g = runq_steal(m->p, victim, last_pass);
+	if (g) {
+		atomic_fetch_add_explicit(&m->p->nr_steals, 1, memory_order_relaxed);
+		return g;
+	}
+	return last_pass ? steal_service(m, victim) : NULL;
+}
+
+/* all Ps, in an order that visits each once: a random start and a step coprime to their number */
+static struct g *steal(struct m *m)
+{
+	int n = sched.nr_procs;
+
+	for (int pass = 0; pass < STEAL_PASSES; pass++) {
+		int at = random_next(m) % n, step = random_next(m) % n + 1;
+
+		while (gcd(step, n) != 1)
+			step = step % n + 1;
+		for (int i = 0; i < n; i++, at = (at + step) % n) {
+			struct g *g = steal_from(m, &sched.procs[at], pass == STEAL_PASSES - 1);
+
+			if (g)
+				return g;
+		}
+	}
+	return globq_get_local(m->p, 1);
+}
+
+struct g *sched_spin(struct m *m)
+{
+	int busy = sched.nr_procs - (int)park_tab.mirror->nr_idle -
+		   atomic_load_explicit(&sched.nr_polling, memory_order_relaxed);
+
+	if (sched.nr_procs == 1)
+		return NULL;
+	if (!m->spinning) {
+		/* at most half as many spinners as busy Ps */
+		if (2 * atomic_load_explicit(&sched.nr_spinning, memory_order_relaxed) >= busy)
+			return NULL;
+		m->spinning = true;
+		atomic_fetch_add(&sched.nr_spinning, 1);
+	}
+	return steal(m);
+}
+
+/* ---- waking ---- */
+
+/* a thread that waits in a ring; it is now counted as spinning */
+static bool wake_poller(void)
+{
+	for (int i = 0; i < sched.nr_procs; i++) {
+		struct p *p = &sched.procs[i];
+		struct m *m = atomic_load_explicit(&p->poller, memory_order_acquire);
+		uint32_t polling = 1;
+
+		if (m && atomic_compare_exchange_strong(&m->poll_state, &polling, 2)) {
+			netpoll_wake(p, m);
+			return true;
+		}
+	}
+	return false;
+}
+
+void sched_wake(void)
+{
+	const volatile struct gr_mirror *mirror = park_tab.mirror;
+	int none = 0;
+
+	atomic_thread_fence(memory_order_seq_cst); /* F1 */
+	if (atomic_load_explicit(&sched.nr_spinning, memory_order_relaxed))
+		return;
+	if (!mirror->nr_idle && !mirror->nr_lazy &&
+	    !atomic_load_explicit(&sched.nr_polling, memory_order_relaxed))
+		return;
+	if (!atomic_compare_exchange_strong(&sched.nr_spinning, &none, 1))
+		return;
+	if (mirror->nr_idle && sched.ops->unpark(1) > 0)
+		return;
+	if (wake_poller())
+		return;
+	if (mirror->nr_lazy && sched.ops->unpark(1) > 0)
+		return;
+	atomic_fetch_sub(&sched.nr_spinning, 1);
+}
+
+void sched_stop_spinning(struct m *m)
+{
+	m->spinning = false;
+	if (atomic_fetch_sub(&sched.nr_spinning, 1) == 1)
+		sched_wake();
+}
+
+void sched_wake_harvested(struct m *target)
+{
+	uint32_t woken = 2;
+
+	if (target == m_self())
+		return;
+	if (atomic_compare_exchange_strong(&target->poll_state, &woken, 1)) {
+		atomic_fetch_sub(&sched.nr_spinning, 1);
+		sched_wake();
+	}
+}
+
+void sched_timer_earlier(struct p *p, int64_t when)
+{
+	struct m *m = atomic_load_explicit(&p->poller, memory_order_acquire);
+
+	if (m && m != m_self() &&
+	    when < atomic_load_explicit(&m->poll_deadline, memory_order_relaxed))
+		netpoll_wake(p, m);
+}
+
+void sched_wake_pollers(void)
+{
+	lock_acquire(&sched.ms_lock);
+	for (struct m *m = sched.ms; m; m = m->all_next)
+		if (atomic_load(&m->poll_state))
+			netpoll_wake(atomic_load(&m->poll_p), m);
+	lock_release(&sched.ms_lock);
+}
+
+/* ---- going idle ---- */
+
+static bool work_anywhere(void)
+{
+	if (globq_len())
+		return true;
+	for (int i = 0; i < sched.nr_procs; i++)
+		if (!runq_empty(&sched.procs[i]))
+			return true;
+	return false;
+}
+
+/* the earliest timer that nobody else watches: ours, and those of Ps whose thread computes */
+static int64_t poll_deadline(struct p *own)
+{
+	int64_t deadline = timers_next(own);
+
+	for (int i = 0; i < sched.nr_procs; i++) {
+		struct p *p = &sched.procs[i];
+
+		if (p != own && !atomic_load_explicit(&p->poller, memory_order_relaxed) &&
+		    timers_next(p) < deadline)
+			deadline = timers_next(p);
+	}
+	return deadline;
+}
+
+/* The P is no longer ours: bring what its ring had to the global queue. */
+static void leave_lost_ring(struct m *m, struct p *p)
+{
+	struct g *list = NULL;
+	int n;
+
+	n = netpoll_harvest(p, &list);
+	g_ready_list(list, n);
+	if (m->spinning) {
+		m->spinning = false;
+		atomic_fetch_sub(&sched.nr_spinning, 1);
+		sched_wake();
+	}
+}
+
+/* Wait in the P's ring for completions, its next timer, or new work. */
+static void idle_poll(struct m *m)
+{
+	struct p *p = m->p;
+	struct m *self = m;
+	int64_t deadline = poll_deadline(p);
+
+	netpoll_submit(p);
+	atomic_store_explicit(&m->poll_deadline, deadline, memory_order_relaxed);
+	atomic_store_explicit(&m->poll_p, p, memory_order_relaxed);
+	atomic_store(&m->poll_state, 1);
+	atomic_store(&p->poller, m);
+	atomic_fetch_add(&sched.nr_polling, 1);
+	atomic_thread_fence(memory_order_seq_cst); /* F2 */
+	if (!work_anywhere() && !sched_stopping() && !netpoll_ready(p)) {
+		atomic_store_explicit((_Atomic uint32_t *)&m->hint->flags, GR_HF_POLL,
+				      memory_order_release);
+		netpoll_wait(p, deadline);
+		atomic_store_explicit((_Atomic uint32_t *)&m->hint->flags, GR_HF_RUNTIME,
+				      memory_order_release);
+		atomic_signal_fence(memory_order_seq_cst);
+	}
+	atomic_fetch_sub(&sched.nr_polling, 1);
+	if (atomic_exchange(&m->poll_state, 0) == 2)
+		m->spinning = true;
+	atomic_compare_exchange_strong(&p->poller, &self, NULL);
+	if (sched.ops->busy)
+		sched.ops->busy();
+	m_set_proc(m, m->mirror->proc);
+	if (m->p != p)
+		leave_lost_ring(m, p);
+}
+
+static void idle_park(struct m *m)
+{
+	unsigned int reason = 0;
+
+	m_set_proc(m, sched.ops->park(m, GR_FOREVER, &reason));
+	if (reason == GR_WAKE_UNPARK)
+		m->spinning = true;
+}
+
+void sched_idle(struct m *m)
+{
+	if (m->spinning) {
+		m->spinning = false;
+		atomic_fetch_sub(&sched.nr_spinning, 1);
+		atomic_thread_fence(memory_order_seq_cst); /* F2 */
+		if (m->p && work_anywhere()) {
+			atomic_fetch_add(&sched.nr_spinning, 1);
+			m->spinning = true;
+			return;
+		}
+	}
+	if (m->p && m->p->q->pending)
+		idle_poll(m);
+	else
+		idle_park(m);
+}

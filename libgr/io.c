@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+/*
+ * io.c - read, write, open, fsync on any descriptor; only the goroutine waits.
+ *
+ * Sockets are tried first without waiting (data is often there, and a ring request costs more);
+ * what would block, and everything that is not a socket, goes through the P's ring, where even
+ * a file read does not hold a thread. Callers: goroutines; see gr.h.
+ */
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "op.h"
+
+struct rw {
+	int fd;
+	void *buf;
+	size_t n;
+	off_t off; /* -1: the current position */
+};
+
+/* errno is this thread's only until the next libgr call: read in functions of their own */
+static NOINLINE ssize_t try_recv(const struct rw *a)
+{
+	ssize_t n = recv(a->fd, a->buf, a->n, MSG_DONTWAIT);
+
+	return n < 0 ? -errno : n;
+}
+
+static NOINLINE ssize_t try_send(const struct rw *a)
+{
+	ssize_t n = send(a->fd, a->buf, a->n, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	return n < 0 ? -errno : n;
+}
+
+static unsigned int ring_len(size_t n)
+{
+	return n > 0x7ffff000 ? 0x7ffff000 : (unsigned int)n; /* as read() and write() do */
+}
+
+static void prep_read(struct io_uring_sqe *sqe, void *arg)
+{
+	struct rw *a = arg;
+
+	io_uring_prep_read(sqe, a->fd, a->buf, ring_len(a->n), a->off);
+}
+
+static void prep_write(struct io_uring_sqe *sqe, void *arg)
+{
+	struct rw *a = arg;
+
+	io_uring_prep_write(sqe, a->fd, a->buf, ring_len(a->n), a->off);
+}
+
+static void prep_recv(struct io_uring_sqe *sqe, void *arg)
+{
+	struct rw *a = arg;
+
+	io_uring_prep_recv(sqe, a->fd, a->buf, ring_len(a->n), 0);
+}
+
+static void prep_send(struct io_uring_sqe *sqe, void *arg)
+{
+	struct rw *a = arg;
+
+	io_uring_prep_send(sqe, a->fd, a->buf, ring_len(a->n), MSG_NOSIGNAL);
+}
+
+ssize_t gr_read(int fd, void *buf, size_t n, int64_t deadline)
+{
+	struct rw a = { fd, buf, n, -1 };
+	ssize_t ret;
+
+	if (!g_self())
+		return -EPERM;
+	ret = try_recv(&a);
+	if (ret == -ENOTSOCK)
+		return op_do(prep_read, &a, deadline);
+	if (ret != -EAGAIN || deadline == GR_NOW)
+		return ret;
+	return op_do(prep_recv, &a, deadline);
+}
+
+ssize_t gr_write(int fd, const void *buf, size_t n, int64_t deadline)
+{
+	struct rw a = { fd, (void *)buf, n, -1 };
+	ssize_t ret;
+
+	if (!g_self())
+		return -EPERM;
+	ret = try_send(&a);
+	if (ret == -ENOTSOCK)
+		return op_do(prep_write, &a, deadline);
+	if (ret != -EAGAIN || deadline == GR_NOW)
+		return ret;
+	return op_do(prep_send, &a, deadline);
+}
+
+ssize_t gr_write_all(int fd, const void *buf, size_t n, int64_t deadline)
+{
+	size_t done = 0;
+	ssize_t ret;
+
+	while (done < n) {
+		ret = gr_write(fd, (const char *)buf + done, n - done, deadline);
+		if (ret < 0)
+			return ret;
+		done += ret;
+	}
+	return n;
+}
+
+ssize_t gr_pread(int fd, void *buf, size_t n, off_t off, int64_t deadline)
+{
+	struct rw a = { fd, buf, n, off };
+
+	return off < 0 ? -EINVAL : op_do(prep_read, &a, deadline);
+}
+
+ssize_t gr_pwrite(int fd, const void *buf, size_t n, off_t off, int64_t deadline)
+{
+	struct rw a = { fd, (void *)buf, n, off };
+
+	return off < 0 ? -EINVAL : op_do(prep_write, &a, deadline);
+}
+
+struct path {
+	const char *path;
+	int flags;
+	mode_t mode;
+};
+
+static void prep_open(struct io_uring_sqe *sqe, void *arg)
+{
+	struct path *a = arg;
+
+	io_uring_prep_openat(sqe, AT_FDCWD, a->path, a->flags | O_CLOEXEC, a->mode);
+}
+
+int gr_open(const char *path, int flags, mode_t mode)
+{
+	struct path a = { path, flags, mode };
+
+	return path ? op_do(prep_open, &a, GR_FOREVER) : -EINVAL;
+}
+
+static void prep_fsync(struct io_uring_sqe *sqe, void *arg)
+{
+	io_uring_prep_fsync(sqe, *(int *)arg, 0);
+}
+
+int gr_fsync(int fd)
+{
+	return op_do(prep_fsync, &fd, GR_FOREVER);
+}
+
+NOINLINE int gr_close(int fd)
+{
+	return close(fd) ? -errno : 0;
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+/*
+ * lock.c - the runtime's own lock: three states in one futex word.
+ *
+ * Job: short sections of the runtime; no recursion, no fairness, no owner (g_park() releases
+ * on the scheduler's stack what a goroutine acquired). Not here: gr_mutex (mutex.c).
+ * Callers: any thread, inside rt_enter(): the holder then keeps its P while it sleeps here or
+ * inside its section, so a thread that waits for the lock never waits for a P as well.
+ * Invariants:
+ *   I1 0 free; 1 held, nobody sleeps; 2 held, somebody may sleep.
+ *   I2 whoever has slept, or is going to, takes the lock with 2: it cannot know who else sleeps.
+ * Order:
+ *   A1 acquire (every successful exchange)  pairs with  R1 release in lock_release()
+ * Limits: after R1 the lock may be gone (see futex_wake()).
+ */
+#include "futex.h"
+
+#define SPINS 60
+
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+bool lock_try(struct lock *l)
+{
+	uint32_t old = 0;
+
+	/* A1: pairs with R1 */
+	return atomic_compare_exchange_strong_explicit(&l->word, &old, 1, memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+static NOINLINE void acquire_slow(struct lock *l)
+{
+	for (int i = 0; i < SPINS; i++) {
+		/* relaxed: only a hint that lock_try() is worth its cache line */
+		if (!atomic_load_explicit(&l->word, memory_order_relaxed) && lock_try(l))
+			return;
+		cpu_relax();
+	}
+	/* A1: pairs with R1; I2 */
+	while (atomic_exchange_explicit(&l->word, 2, memory_order_acquire))
+		futex_wait(&l->word, 2, GR_FOREVER);
+}
+
+void lock_acquire(struct lock *l)
+{
+	if (unlikely(!lock_try(l)))
+		acquire_slow(l);
+}
+
+void lock_release(struct lock *l)
+{
+	/* R1: pairs with A1 */
+	uint32_t old = atomic_exchange_explicit(&l->word, 0, memory_order_release);
+
+	GR_CHECK(old != 0);
+	if (unlikely(old == 2))
+		futex_wake(&l->word);
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+/*
+ * m.c - kernel threads: made when a P has work and no thread is parked, gone when the runtime
+ * stops.
+ *
+ * Threads do not end before that: requests in an io_uring are cancelled when the thread that
+ * submitted them exits, and a spare costs little.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "park.h"
+#include "sched.h"
+
+#define M_STACK ((size_t)256 << 10) /* the scheduler's frames, and those of user callbacks */
+
+static void link_m(struct m *m)
+{
+	lock_acquire(&sched.ms_lock);
+	m->all_next = sched.ms;
+	sched.ms = m;
+	lock_release(&sched.ms_lock);
+}
+
+/* the last one out wakes gr_run() */
+static void m_leave(void)
+{
+	if (atomic_fetch_sub(&sched.nr_ms, 1) == 1)
+		syscall(SYS_futex, &sched.nr_ms, 129 /* WAKE | PRIVATE */, 1, NULL, NULL, 0);
+}
+
+static void *m_main(void *arg)
+{
+	struct m *m = arg;
+	int proc;
+
+	m->tid = syscall(SYS_gettid);
+	m->rng = m->tid * 2654435761u | 1;
+	m_set_self(m);
+	proc = sched.ops->attach(m, true);
+	if (proc >= GR_NO_PROC) {
+		m->depth = 1; /* the scheduler is the runtime */
+		m_set_proc(m, proc);
+		link_m(m);
+		sched_loop(m);
+		sched.ops->detach(m);
+	} else {
+		if (proc != -ESHUTDOWN)
+			gr_warn("a thread could not join the group: error %d", -proc);
+		free(m);
+	}
+	m_leave();
+	return NULL;
+}
+
+static int create(struct m *m)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int ret;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, M_STACK);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	ret = pthread_create(&thread, &attr, m_main, m);
+	pthread_attr_destroy(&attr);
+	return -ret;
+}
+
+int m_start(void)
+{
+	static _Atomic bool warned;
+	struct m *m;
+	int ret;
+
+	if (atomic_fetch_add(&sched.nr_ms, 1) >= sched.max_threads) {
+		m_leave();
+		if (!atomic_exchange(&warned, true))
+			gr_warn("%d threads are blocked, the limit; goroutines wait for one of them",
+				sched.max_threads);
+		return -EAGAIN;
+	}
+	m = calloc(1, sizeof(*m));
+	ret = m ? create(m) : -ENOMEM;
+	if (ret) {
+		free(m);
+		m_leave();
+		gr_warn("no further thread: error %d", -ret);
+	}
+	return ret;
+}
+
+void *m_monitor(void *unused)
+{
+	struct timespec pause = { 0, 1000000 };
+
+	while (sched.ops->monitor())
+		if (m_start())
+			nanosleep(&pause, NULL);
+	return unused;
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+/*
+ * net.c - TCP: listen, accept, dial.
+ *
+ * Names are resolved by getaddrinfo(), called plainly: that it blocks is the backend's business.
+ * Sockets stay in blocking mode: the ring waits for them, and other code may use them as it
+ * likes. Connections get TCP_NODELAY, as Go's do. Callers: goroutines; listen and port: any.
+ */
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "op.h"
+
+static NOINLINE int last_error(void)
+{
+	return -errno;
+}
+
+/* -errno for what getaddrinfo() says */
+static int resolve_error(int err)
+{
+	switch (err) {
+	case EAI_SYSTEM:
+		return last_error();
+	case EAI_MEMORY:
+		return -ENOMEM;
+	case EAI_AGAIN:
+		return -EAGAIN;
+	default:
+		return -ENOENT;
+	}
+}
+
+static int resolve(const char *host, const char *port, int flags, struct addrinfo **list)
+{
+	struct addrinfo hints = {
+		.ai_family = AF_UNSPEC,
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = flags,
+	};
+	int err;
+
+	if (!port)
+		return -EINVAL;
+	err = getaddrinfo(host, port, &hints, list);
+	return err ? resolve_error(err) : 0;
+}
+
+static void set_nodelay(int fd)
+{
+	int on = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+static int listen_on(const struct addrinfo *ai, int backlog)
+{
+	int on = 1, off = 0, ret;
+	int fd = socket(ai->ai_family, ai->ai_socktype | SOCK_CLOEXEC, ai->ai_protocol);
+
+	if (fd < 0)
+		return last_error();
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (ai->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	if (bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, backlog > 0 ? backlog : SOMAXCONN)) {
+		ret = last_error();
+		close(fd);
+		return ret;
+	}
+	return fd;
+}
+
+int gr_tcp_listen(const char *host, const char *port, int backlog)
+{
+	struct addrinfo *list, *ai;
+	int ret = resolve(host, port, AI_PASSIVE, &list);
+
+	if (ret)
+		return ret;
+	ret = -EADDRNOTAVAIL;
+	for (ai = list; ai; ai = ai->ai_next) {
+		ret = listen_on(ai, backlog);
+		if (ret >= 0)
+			break;
+	}
+	freeaddrinfo(list);
+	return ret;
+}
+
+NOINLINE int gr_tcp_port(int fd)
+{
+	struct sockaddr_storage a;
+	socklen_t len = sizeof(a);
+
+	if (getsockname(fd, (struct sockaddr *)&a, &len))
+		return -errno;
+	if (a.ss_family == AF_INET)
+		return ntohs(((struct sockaddr_in *)&a)->sin_port);
+	if (a.ss_family == AF_INET6)
+		return ntohs(((struct sockaddr_in6 *)&a)->sin6_port);
+	return -EINVAL;
+}
+
+static void prep_accept(struct io_uring_sqe *sqe, void *arg)
+{
+	io_uring_prep_accept(sqe, *(int *)arg, NULL, NULL, SOCK_CLOEXEC);
+}
+
+int gr_accept(int fd, int64_t deadline)
+{
+	int ret = op_do(prep_accept, &fd, deadline);
+
+	if (ret >= 0)
+		set_nodelay(ret);
+	return ret;
+}
+
+struct dial {
+	int fd;
+	const struct addrinfo *ai;
+};
+
+static void prep_connect(struct io_uring_sqe *sqe, void *arg)
+{
+	struct dial *a = arg;
+
+	io_uring_prep_connect(sqe, a->fd, a->ai->ai_addr, a->ai->ai_addrlen);
+}
+
+static int dial_one(const struct addrinfo *ai, int64_t deadline)
+{
+	struct dial a = { .ai = ai };
+	int ret;
+
+	a.fd = socket(ai->ai_family, ai->ai_socktype | SOCK_CLOEXEC, ai->ai_protocol);
+	if (a.fd < 0)
+		return last_error();
+	ret = op_do(prep_connect, &a, deadline);
+	if (ret < 0) {
+		close(a.fd);
+		return ret;
+	}
+	set_nodelay(a.fd);
+	return a.fd;
+}
+
+int gr_tcp_dial(const char *host, const char *port, int64_t deadline)
+{
+	struct addrinfo *list, *ai;
+	int ret;
+
+	if (!g_self())
+		return -EPERM;
+	ret = resolve(host, port, 0, &list);
+	if (ret)
+		return ret;
+	ret = -EADDRNOTAVAIL;
+	for (ai = list; ai; ai = ai->ai_next) {
+		ret = dial_one(ai, deadline);
+		if (ret >= 0 || ret == -ETIMEDOUT || ret == -EAGAIN)
+			break;
+	}
+	freeaddrinfo(list);
+	return ret;
+}

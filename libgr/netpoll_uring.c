@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: MIT
+/*
+ * netpoll_uring.c - the ring of a P: requests in, completions out, wake-ups between Ps.
+ *
+ * One ring per P, by liburing. The submission side belongs to the thread that holds the P. The
+ * consumer side is under a try-lock, so that a thief can take the completions of a P whose
+ * thread computes. A hand-off moves the P to another thread: so never SINGLE_ISSUER or
+ * DEFER_TASKRUN, which bind a ring to one thread for life. Nor COOP_TASKRUN: after a hand-off
+ * the submitter may compute for long on another P, and completions would wait for its next
+ * system call while somebody else polls the ring.
+ *
+ * Completions are told apart by their user data: a struct op (aligned), a struct m | 1 (a wake
+ * for that thread), or TAG_NONE (nobody waits for it: cancels).
+ *
+ * Life of an op:  FLYING --completion--> DONE                  (harvest readies the goroutine)
+ *                 FLYING --deadline----> LATE --completion--> DONE
+ * In LATE the goroutine runs: it asks the kernel to cancel, by a call that works from any
+ * thread and for any ring (IORING_REGISTER_SYNC_CANCEL, 6.0), and parks again until DONE. O1: one
+ * exchange on op.state decides who readies it.
+ *
+ * p->q->pending counts requests in flight, so that the kernel, and the idle loop, know that
+ * somebody must poll.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "netpoll.h"
+#include "op.h"
+
+#define SQ_ENTRIES 256
+#define CQ_ENTRIES 4096
+#define TAG_NONE 2ULL
+#define TAG_WAKE 1ULL
+
+enum { OP_FLYING, OP_LATE, OP_WAITING, OP_DONE };
+
+struct netpoll {
+	struct io_uring ring;
+	struct lock cq_lock; /* the consumer side */
+};
+
+/* for threads that hold no P */
+static struct {
+	struct lock lock;
+	bool ready;
+	struct io_uring ring;
+} shared;
+
+static int ring_init(struct io_uring *ring, unsigned int sq, unsigned int cq)
+{
+	struct io_uring_params params = {
+		.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+		.cq_entries = cq,
+	};
+
+	return io_uring_queue_init_params(sq, ring, &params);
+}
+
+int netpoll_probe(void)
+{
+	int ret = shared.ready ? 0 : ring_init(&shared.ring, 64, 128);
+
+	if (ret == -ENOSYS || ret == -EPERM || ret == -EACCES) {
+		gr_warn("io_uring is switched off here (sysctl kernel.io_uring_disabled, or a "
+			"sandbox); libgr needs it");
+		return -ENOSYS;
+	}
+	if (ret) {
+		gr_warn("cannot set up an io_uring: error %d", -ret);
+		return ret;
+	}
+	shared.ready = true;
+	return 0;
+}
+
+int netpoll_init(struct p *p)
+{
+	struct netpoll *np = aligned_alloc(CACHELINE, (sizeof(*np) + 63) & ~(size_t)63);
+	int ret;
+
+	if (!np)
+		return -ENOMEM;
+	memset(np, 0, sizeof(*np));
+	ret = ring_init(&np->ring, SQ_ENTRIES, CQ_ENTRIES);
+	if (ret) {
+		free(np);
+		return ret;
+	}
+	p->np = np;
+	return 0;
+}
+
+/* ---- submission: the holder of the P ---- */
+
+static void count_enter(struct p *p)
+{
+	atomic_fetch_add_explicit(&p->nr_enters, 1, memory_order_relaxed);
+}
+
+unsigned int netpoll_queued(struct p *p)
+{
+	return io_uring_sq_ready(&p->np->ring);
+}
+
+void netpoll_submit(struct p *p)
+{
+	if (!netpoll_queued(p))
+		return;
+	count_enter(p);
+	io_uring_submit(&p->np->ring);
+}
+
+static struct io_uring_sqe *get_sqe(struct p *p)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&p->np->ring);
+
+	while (!sqe) {
+		netpoll_submit(p);
+		sqe = io_uring_get_sqe(&p->np->ring);
+	}
+	return sqe;
+}
+
+/* ---- completion ---- */
+
+static void pending_add(struct p *p, int n)
+{
+	__atomic_fetch_add(&p->q->pending, (uint32_t)n, __ATOMIC_RELAXED);
+}
+
+bool netpoll_ready(struct p *p)
+{
+	struct io_uring *ring = &p->np->ring;
+
+	return io_uring_cq_ready(ring) || io_uring_cq_has_overflow(ring);
+}
+
+/* the goroutine to make ready, or NULL: it runs, to cancel, and will see the result */
+static struct g *complete(struct op *op, int res)
+{
+	struct g *g = op->g;
+
+	op->res = res;
+	/* O1 */
+	return atomic_exchange(&op->state, OP_DONE) == OP_LATE ? NULL : g;
+}
+
+static int take_cqe(struct p *p, struct io_uring_cqe *cqe, struct g **end)
+{
+	uint64_t data = cqe->user_data;
+	struct g *g;
+
+	if (data == TAG_NONE)
+		return 0;
+	if (data & TAG_WAKE) {
+		sched_wake_harvested((struct m *)(uintptr_t)(data & ~TAG_WAKE));
+		return 0;
+	}
+	pending_add(p, -1);
+	g = complete((struct op *)(uintptr_t)data, cqe->res);
+	if (!g)
+		return 0;
+	g->next = NULL;
+	*end = g;
+	return 1;
+}
+
+int netpoll_harvest(struct p *p, struct g **list)
+{
+	struct io_uring *ring = &p->np->ring;
+	struct io_uring_cqe *cqe;
+	struct g **end = list;
+	unsigned int head, seen = 0;
+	int n = 0;
+
+	if (!netpoll_ready(p) || !lock_try(&p->np->cq_lock))
+		return 0;
+	if (io_uring_cq_has_overflow(ring)) {
+		count_enter(p);
+		io_uring_get_events(ring);
+	}
+	while (*end)
+		end = &(*end)->next;
+	io_uring_for_each_cqe(ring, head, cqe) {
+		seen++;
+		if (take_cqe(p, cqe, end)) {
+			end = &(*end)->next;
+			n++;
+		}
+	}
+	io_uring_cq_advance(ring, seen);
+	lock_release(&p->np->cq_lock);
+	return n;
+}
+
+void netpoll_wait(struct p *p, int64_t deadline)
+{
+	struct io_uring_getevents_arg arg = { .sigmask_sz = _NSIG / 8 };
+	struct __kernel_timespec ts;
+	int64_t left;
+
+	if (deadline != INT64_MAX) {
+		left = deadline - gr_now();
+		if (left <= 0)
+			return;
+		ts.tv_sec = left / GR_SEC;
+		ts.tv_nsec = left % GR_SEC;
+		arg.ts = (uint64_t)(uintptr_t)&ts;
+	}
+	count_enter(p);
+	io_uring_enter2(p->np->ring.ring_fd, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG,
+			(void *)&arg, sizeof(arg));
+}
+
+/* ---- waking a thread in its ring ---- */
+
+static void prep_wake(struct io_uring_sqe *sqe, struct p *p, struct m *target)
+{
+	io_uring_prep_msg_ring(sqe, p->np->ring.ring_fd, 0,
+			       (uint64_t)(uintptr_t)target | TAG_WAKE, 0);
+	io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS);
+	sqe->user_data = TAG_NONE;
+}
+
+void netpoll_wake(struct p *p, struct m *target)
+{
+	struct m *m = m_self();
+	struct io_uring_cqe *cqe;
+	struct io_uring_sqe *sqe;
+
+	if (m && m->p && m->depth && m->p != p) {
+		prep_wake(get_sqe(m->p), p, target);
+		netpoll_submit(m->p);
+		return;
+	}
+	lock_acquire(&shared.lock);
+	/* only failures leave a completion behind: nobody waits there, or the ring is gone */
+	while (!io_uring_peek_cqe(&shared.ring, &cqe))
+		io_uring_cqe_seen(&shared.ring, cqe);
+	sqe = io_uring_get_sqe(&shared.ring);
+	if (sqe) {
+		prep_wake(sqe, p, target);
+		io_uring_submit(&shared.ring);
+	}
+	lock_release(&shared.lock);
+}
+
+/* ---- a goroutine's request ---- */
+
+/* the deadline passed first: run the goroutine, so that it cancels */
+static struct g *fire(struct timer *t)
+{
+	struct op *op = container_of(t, struct op, timer);
+	uint32_t flying = OP_FLYING;
+
+	/* O1 */
+	return atomic_compare_exchange_strong(&op->state, &flying, OP_LATE) ? op->g : NULL;
+}
+
+struct start {
+	struct op *op;
+	int64_t deadline;
+};
+
+/* on g0, the goroutine's context is saved: its request may be submitted from now on */
+static bool commit_start(struct g *g, void *arg)
+{
+	struct start s = *(struct start *)arg;
+
+	(void)g;
+	if (s.deadline != GR_FOREVER)
+		timer_add(&s.op->timer, s.deadline);
+	return true;
+}
+
+/* Park until DONE, unless the completion came already. */
+static bool commit_late(struct g *g, void *arg)
+{
+	struct op *op = arg;
+	uint32_t late = OP_LATE;
+
+	(void)g;
+	/* O1 */
+	return atomic_compare_exchange_strong(&op->state, &late, OP_WAITING);
+}
+
+static int cancel(struct op *op)
+{
+	struct io_uring_sync_cancel_reg reg = {
+		.addr = (uint64_t)(uintptr_t)op,
+		.timeout = { -1, -1 },
+	};
+
+	return io_uring_register_sync_cancel(&atomic_load(&op->p)->np->ring, &reg);
+}
+
+/* In a section before and after; the calls between are plain blocking ones. */
+static void cancel_and_wait(struct op *op)
+{
+	int ret;
+
+	while (atomic_load(&op->state) != OP_DONE) {
+		rt_exit();
+		ret = cancel(op);
+		/* not submitted yet, or complete and not harvested: both end by themselves */
+		if (ret == -ENOENT)
+			gr_sleep(gr_after(50 * GR_US));
+		rt_enter();
+		if (ret != -ENOENT)
+			g_park(commit_late, op, WAIT_IO);
+	}
+}
+
+int op_do(void (*prep)(struct io_uring_sqe *, void *), void *arg, int64_t deadline)
+{
+	struct op op = { .g = g_self() };
+	struct start start = { &op, deadline };
+	struct io_uring_sqe *sqe;
+	bool late;
+	struct p *p;
+
+	if (!op.g)
+		return -EPERM;
+	timer_init(&op.timer, fire);
+	p = rt_enter()->p;
+	atomic_store(&op.p, p);
+	sqe = get_sqe(p);
+	prep(sqe, arg);
+	sqe->user_data = (uint64_t)(uintptr_t)&op;
+	pending_add(p, 1);
+	g_park(commit_start, &start, WAIT_IO);
+
+	late = atomic_load(&op.state) != OP_DONE;
+	if (late)
+		cancel_and_wait(&op);
+	else if (deadline != GR_FOREVER)
+		timer_del(&op.timer);
+	rt_exit();
+	if (late && (op.res == -ECANCELED || op.res == -EINTR))
+		return deadline == GR_NOW ? -EAGAIN : -ETIMEDOUT;
+	return op.res;
+}
+
+/* ---- the end ---- */
+
+void netpoll_fini(struct p *p)
+{
+	struct io_uring_sync_cancel_reg reg = {
+		.flags = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY,
+		.timeout = { 1, 0 },
+	};
+
+	if (!p->np)
+		return;
+	/* buffers on stacks that are about to go: the kernel must have let go of them */
+	io_uring_submit(&p->np->ring);
+	io_uring_register_sync_cancel(&p->np->ring, &reg);
+	io_uring_queue_exit(&p->np->ring);
+	free(p->np);
+	p->np = NULL;
+}

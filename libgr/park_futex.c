@@ -1,0 +1,533 @@
+// SPDX-License-Identifier: MIT
+/*
+ * park_futex.c - the parking backend without the module: the same protocol in user space.
+ *
+ * One lock guards who holds which P, the spares (last in, first out) and the permits; the mirror
+ * and hint tables are ordinary memory of the same layout, so the rest of the library cannot
+ * tell. What user space cannot know is when a thread blocks: the monitor guesses.
+ *
+ * The monitor looks every 20 us to 10 ms (doubling while nothing happens) at Ps that have work
+ * but have not scheduled since the last look. If the holder is in goroutine code (hint flags 0)
+ * and /proc says that its thread sleeps, the P goes to a spare. Go's monitor cannot see the
+ * thread state and guesses from time alone.
+ *
+ * Taking a P from a thread that may wake at any instant:
+ *
+ *	thread, rt_enter()			monitor, with the lock
+ *	  flags = RUNTIME (plain)		  mirror.proc = -1
+ *	  (compiler barrier)			  S1 membarrier: a full fence on the thread's CPU
+ *	  p = mirror.proc (plain)		  flags == 0 ? take it : mirror.proc = p again
+ *
+ * If the monitor reads 0, the thread's store came after S1 and so its load sees -1. If it reads
+ * RUNTIME the thread may have seen either: one that saw -1 takes the lock and looks again
+ * (recheck()). After a take the thread runs on to its next libgr call: that is what the module
+ * does better.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "park.h"
+#include "runq.h"
+#include "sched.h"
+
+#define MON_MIN_US 20
+#define MON_MAX_US 10000
+#define MON_PATIENCE 50 /* idle rounds before the pause doubles */
+
+static struct {
+	struct lock lock;
+	char *mem;
+	size_t bytes;
+	struct gr_mirror *mirror;
+	struct gr_mirror_proc *procs;
+	struct gr_mirror_thread *threads;
+	struct m **holder; /* of each P */
+	uint32_t *seen;	   /* monitor only: tick at the last look */
+	struct m *spares;
+	int next_slot;
+	uint32_t permits;
+	_Atomic bool stopping;
+	_Atomic uint32_t mon_word; /* futex: 1 while the monitor sleeps because all is idle */
+	_Atomic bool need_thread;
+} pf;
+
+static long futex(_Atomic uint32_t *word, int op, uint32_t val, const struct timespec *ts)
+{
+	return syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, val, ts, NULL,
+		       FUTEX_BITSET_MATCH_ANY);
+}
+
+/* ---- set-up ---- */
+
+static int setup(int nr_procs, int max_threads, const char **why)
+{
+	size_t sizes[4] = {
+		nr_procs * sizeof(struct gr_mirror_proc),
+		max_threads * sizeof(struct gr_mirror_thread),
+		nr_procs * sizeof(struct gr_hint_proc),
+		max_threads * sizeof(struct gr_hint_thread),
+	};
+	size_t hint = (sizeof(struct gr_mirror) + sizes[0] + sizes[1] + 63) & ~(size_t)63;
+
+	memset(&pf, 0, sizeof(pf));
+	pf.bytes = hint + sizeof(struct gr_hint) + sizes[2] + sizes[3];
+	pf.mem = mmap(NULL, pf.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pf.holder = calloc(nr_procs, sizeof(*pf.holder));
+	pf.seen = calloc(nr_procs, sizeof(*pf.seen));
+	if (pf.mem == MAP_FAILED || !pf.holder || !pf.seen) {
+		*why = "not enough memory";
+		return -ENOMEM;
+	}
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0)) {
+		*why = "the kernel has no membarrier()";
+		return -ENODEV;
+	}
+	pf.mirror = (void *)pf.mem;
+	pf.procs = (void *)(pf.mem + sizeof(struct gr_mirror));
+	pf.threads = (void *)((char *)pf.procs + sizes[0]);
+	pf.mirror->nr_procs = nr_procs;
+	pf.mirror->max_threads = max_threads;
+	pf.mirror->nr_idle = nr_procs;
+	park_tab.mirror = pf.mirror;
+	park_tab.mprocs = pf.procs;
+	park_tab.mthreads = pf.threads;
+	park_tab.hint = (void *)(pf.mem + hint);
+	park_tab.hprocs = (void *)(pf.mem + hint + sizeof(struct gr_hint));
+	park_tab.hthreads = (void *)((char *)park_tab.hprocs + sizes[2]);
+	return 0;
+}
+
+static void fini(void)
+{
+	munmap(pf.mem, pf.bytes);
+	free(pf.holder);
+	free(pf.seen);
+	memset(&park_tab, 0, sizeof(park_tab));
+}
+
+/* ---- who holds what; all with pf.lock ---- */
+
+/* plain fields that other threads read without the lock: the mirror */
+#define MIRROR_ADD(field, n) __atomic_store_n(&pf.mirror->field, pf.mirror->field + (n), __ATOMIC_RELAXED)
+
+static void set_thread(struct m *m, int proc, uint32_t state)
+{
+	__atomic_store_n(&pf.threads[m->slot].proc, proc, __ATOMIC_RELAXED);
+	__atomic_store_n(&pf.threads[m->slot].state, state, __ATOMIC_RELAXED);
+}
+
+/* an idle P to m */
+static void give(int proc, struct m *m)
+{
+	pf.holder[proc] = m;
+	pf.procs[proc].state = GR_P_RUNNING;
+	pf.procs[proc].thread = m->slot;
+	MIRROR_ADD(nr_idle, -1);
+	set_thread(m, proc, GR_T_RUNNING);
+}
+
+static void drop(struct m *m, int proc)
+{
+	pf.holder[proc] = NULL;
+	pf.procs[proc].state = GR_P_IDLE;
+	pf.procs[proc].thread = -1;
+	set_thread(m, GR_NO_PROC, GR_T_BLOCKED);
+	MIRROR_ADD(nr_idle, 1);
+	/* pairs with F1 of the publisher (idle.c): idle is visible before the hints are read */
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+static void release(struct m *m)
+{
+	int proc = pf.threads[m->slot].proc;
+
+	if (proc >= 0)
+		drop(m, proc);
+}
+
+static bool proc_has_work(int i)
+{
+	struct p *p = &sched.procs[i];
+
+	return !runq_empty(p) || __atomic_load_n(&p->q->pending, __ATOMIC_RELAXED);
+}
+
+static bool shared_work(void)
+{
+	if (globq_len())
+		return true;
+	for (int i = 0; i < sched.nr_procs; i++)
+		if (__atomic_load_n(&sched.procs[i].q->head, __ATOMIC_RELAXED) !=
+		    __atomic_load_n(&sched.procs[i].q->tail, __ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
+/* an idle P, first one that has something to do on it; -1 */
+static int idle_proc(bool *work)
+{
+	int any = -1;
+
+	*work = false;
+	for (int i = 0; i < sched.nr_procs; i++) {
+		if (pf.holder[i])
+			continue;
+		if (proc_has_work(i)) {
+			*work = true;
+			return i;
+		}
+		if (any < 0)
+			any = i;
+	}
+	return any;
+}
+
+/* wakes it, which is harmless under the lock: it does not need it */
+static void wake_spare(struct m *m, unsigned int reason)
+{
+	m->park_reason = reason;
+	atomic_store_explicit(&m->park_word, 1, memory_order_release);
+	futex(&m->park_word, FUTEX_WAKE, 1, NULL);
+}
+
+static struct m *pop_spare(void)
+{
+	struct m *m = pf.spares;
+
+	if (m) {
+		pf.spares = m->park_next;
+		MIRROR_ADD(nr_spares, -1);
+	}
+	return m;
+}
+
+static void remove_spare(struct m *m)
+{
+	struct m **at = &pf.spares;
+
+	while (*at && *at != m)
+		at = &(*at)->park_next;
+	if (*at) {
+		*at = m->park_next;
+		MIRROR_ADD(nr_spares, -1);
+	}
+}
+
+static void wake_monitor(void)
+{
+	if (atomic_exchange(&pf.mon_word, 0))
+		futex(&pf.mon_word, FUTEX_WAKE, 1, NULL);
+}
+
+static void need_thread(void)
+{
+	MIRROR_ADD(spare_needed, 1);
+	atomic_store(&pf.need_thread, true);
+	wake_monitor();
+}
+
+/* ---- the calls ---- */
+
+static int attach(struct m *m, bool take)
+{
+	int proc = -1;
+	bool work;
+
+	lock_acquire(&pf.lock);
+	if (pf.next_slot >= (int)pf.mirror->max_threads) {
+		lock_release(&pf.lock);
+		return -EAGAIN;
+	}
+	m->slot = pf.next_slot++;
+	m->hint = &park_tab.hthreads[m->slot];
+	m->mirror = &pf.threads[m->slot];
+	m->stat_fd = -1;
+	m->hint->flags = GR_HF_RUNTIME;
+	set_thread(m, GR_NO_PROC, GR_T_BLOCKED);
+	MIRROR_ADD(nr_threads, 1);
+	if (take)
+		proc = idle_proc(&work);
+	if (proc >= 0) {
+		give(proc, m);
+		if (pf.permits)
+			pf.permits--;
+	}
+	lock_release(&pf.lock);
+	wake_monitor();
+	return proc;
+}
+
+static void detach(struct m *m)
+{
+	lock_acquire(&pf.lock);
+	release(m);
+	set_thread(m, GR_NO_PROC, GR_T_NONE);
+	MIRROR_ADD(nr_threads, -1);
+	if (m->stat_fd >= 0)
+		close(m->stat_fd);
+	m->stat_fd = -1;
+	m->tid = 0;
+	lock_release(&pf.lock);
+}
+
+/* until woken or late; absolute CLOCK_MONOTONIC */
+static bool sleep_parked(struct m *m, int64_t deadline)
+{
+	struct timespec ts = { deadline / GR_SEC, deadline % GR_SEC };
+
+	while (!atomic_load_explicit(&m->park_word, memory_order_acquire)) {
+		if (futex(&m->park_word, FUTEX_WAIT_BITSET, 0,
+			  deadline == GR_FOREVER ? NULL : &ts) < 0 && errno == ETIMEDOUT)
+			return false;
+	}
+	return true;
+}
+
+static int park(struct m *m, int64_t deadline, unsigned int *reason)
+{
+	int proc, saved = errno;
+	bool work;
+
+	lock_acquire(&pf.lock);
+	release(m);
+	if (atomic_load(&pf.stopping)) {
+		lock_release(&pf.lock);
+		return -ESHUTDOWN;
+	}
+	proc = idle_proc(&work);
+	if (proc >= 0 && (work || pf.permits || shared_work())) {
+		if (pf.permits)
+			pf.permits--;
+		give(proc, m);
+		lock_release(&pf.lock);
+		*reason = GR_WAKE_WORK;
+		return proc;
+	}
+	atomic_store_explicit(&m->park_word, 0, memory_order_relaxed);
+	m->park_next = pf.spares;
+	pf.spares = m;
+	MIRROR_ADD(nr_spares, 1);
+	set_thread(m, GR_NO_PROC, GR_T_PARKED);
+	lock_release(&pf.lock);
+
+	if (!sleep_parked(m, deadline)) {
+		lock_acquire(&pf.lock);
+		remove_spare(m);
+		if (pf.threads[m->slot].state == GR_T_PARKED)
+			set_thread(m, GR_NO_PROC, GR_T_BLOCKED);
+		lock_release(&pf.lock);
+	}
+	errno = saved;
+	proc = pf.threads[m->slot].proc;
+	if (proc >= 0)
+		*reason = m->park_reason;
+	else
+		proc = atomic_load(&pf.stopping) ? -ESHUTDOWN : -ETIMEDOUT;
+	return proc;
+}
+
+static int unpark(int n)
+{
+	int woken = 0, saved = errno;
+	bool work;
+
+	lock_acquire(&pf.lock);
+	while (woken < n) {
+		int proc = idle_proc(&work);
+		struct m *m = proc >= 0 ? pop_spare() : NULL;
+
+		if (!m) {
+			if (pf.permits < pf.mirror->nr_procs)
+				pf.permits++;
+			if (proc >= 0)
+				need_thread();
+			break;
+		}
+		give(proc, m);
+		wake_spare(m, GR_WAKE_UNPARK);
+		woken++;
+	}
+	lock_release(&pf.lock);
+	wake_monitor();
+	errno = saved;
+	return woken;
+}
+
+static int recheck(struct m *m)
+{
+	int proc;
+
+	lock_acquire(&pf.lock);
+	proc = pf.threads[m->slot].proc;
+	lock_release(&pf.lock);
+	return proc;
+}
+
+static int yield(struct m *m, unsigned int *reason)
+{
+	(void)m;
+	(void)reason;
+	return -EAGAIN; /* nobody is held back here */
+}
+
+static void busy(void)
+{
+	if (atomic_load_explicit(&pf.mon_word, memory_order_relaxed))
+		wake_monitor();
+}
+
+static void stop(void)
+{
+	struct m *m;
+
+	lock_acquire(&pf.lock);
+	atomic_store(&pf.stopping, true);
+	while ((m = pop_spare()))
+		wake_spare(m, 0);
+	lock_release(&pf.lock);
+	wake_monitor();
+}
+
+/* ---- the monitor ---- */
+
+/* /proc says that the thread sleeps, interruptibly or not */
+static bool thread_sleeps(struct m *m)
+{
+	char path[64], buf[256], *state;
+	ssize_t n;
+
+	if (!m->tid)
+		return false;
+	if (m->stat_fd < 0) {
+		snprintf(path, sizeof(path), "/proc/self/task/%d/stat", m->tid);
+		m->stat_fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	n = m->stat_fd < 0 ? -1 : pread(m->stat_fd, buf, sizeof(buf) - 1, 0);
+	if (n <= 0)
+		return false;
+	buf[n] = 0;
+	state = strrchr(buf, ')');
+	return state && (state[2] == 'S' || state[2] == 'D' || state[2] == 'T' || state[2] == 't');
+}
+
+/* Try to take P i from m, whose thread sleeps; see the head of this file. */
+static bool take(int i, struct m *m)
+{
+	int32_t *proc = &pf.threads[m->slot].proc;
+	struct m *spare;
+
+	__atomic_store_n(proc, GR_NO_PROC, __ATOMIC_SEQ_CST);
+	syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0); /* S1 */
+	if (__atomic_load_n(&m->hint->flags, __ATOMIC_SEQ_CST)) {
+		__atomic_store_n(proc, i, __ATOMIC_SEQ_CST);
+		return false;
+	}
+	drop(m, i);
+	MIRROR_ADD(handoffs, 1);
+	pf.procs[i].handoffs++;
+	spare = pop_spare();
+	if (spare) {
+		give(i, spare);
+		wake_spare(spare, GR_WAKE_HANDOFF);
+	} else {
+		need_thread();
+	}
+	return true;
+}
+
+static bool look_at(int i)
+{
+	struct m *m = pf.holder[i];
+	uint32_t tick;
+
+	if (!m)
+		return false;
+	tick = __atomic_load_n(&sched.procs[i].q->tick, __ATOMIC_RELAXED);
+	if (tick != pf.seen[i]) {
+		pf.seen[i] = tick;
+		return false;
+	}
+	if (__atomic_load_n(&m->hint->flags, __ATOMIC_RELAXED) ||
+	    !(proc_has_work(i) || shared_work()))
+		return false;
+	return thread_sleeps(m) && take(i, m);
+}
+
+/* Every P idles or its thread polls: nothing can go wrong until somebody says busy(). */
+static bool all_idle(void)
+{
+	for (int i = 0; i < sched.nr_procs; i++) {
+		struct m *m = pf.holder[i];
+
+		if (m && __atomic_load_n(&m->hint->flags, __ATOMIC_RELAXED) != GR_HF_POLL)
+			return false;
+	}
+	return true;
+}
+
+static void monitor_sleep(bool idle, int us)
+{
+	struct timespec ts = { 0, us * 1000L };
+
+	if (!idle) {
+		nanosleep(&ts, NULL);
+		return;
+	}
+	atomic_store(&pf.mon_word, 1);
+	/* pairs with the exchange in wake_monitor(): asleep is visible before we look again */
+	if (all_idle() && !atomic_load(&pf.stopping) && !atomic_load(&pf.need_thread))
+		futex(&pf.mon_word, FUTEX_WAIT_BITSET, 1, NULL);
+	atomic_store(&pf.mon_word, 0);
+}
+
+static int monitor(void)
+{
+	int us = MON_MIN_US, quiet = 0;
+
+	while (!atomic_load(&pf.stopping)) {
+		bool took = false, idle;
+
+		if (atomic_exchange(&pf.need_thread, false))
+			return 1;
+		lock_acquire(&pf.lock);
+		for (int i = 0; i < sched.nr_procs; i++)
+			took |= look_at(i);
+		idle = all_idle();
+		lock_release(&pf.lock);
+		if (took) {
+			us = MON_MIN_US;
+			quiet = 0;
+			continue;
+		}
+		if (++quiet > MON_PATIENCE && us < MON_MAX_US)
+			us *= 2;
+		monitor_sleep(idle, us > MON_MAX_US ? MON_MAX_US : us);
+		if (idle) {
+			us = MON_MIN_US;
+			quiet = 0;
+		}
+	}
+	return 0;
+}
+
+const struct park_ops park_futex = {
+	.name = "futex",
+	.setup = setup,
+	.fini = fini,
+	.attach = attach,
+	.detach = detach,
+	.park = park,
+	.unpark = unpark,
+	.recheck = recheck,
+	.yield = yield,
+	.busy = busy,
+	.monitor = monitor,
+	.stop = stop,
+};

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MIT
+/*
+ * run.c - start the runtime, wait for its first goroutine, stop it; gr_info().
+ *
+ * The thread that calls gr_run() does not run goroutines: it waits. Stopping: every M leaves at
+ * its next scheduling point. One that sits in a blocking call of user code cannot be stopped; it
+ * is given STOP_MS, then the runtime's memory is left to it and gr_run() answers -EBUSY until it
+ * is gone.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "netpoll.h"
+#include "sched.h"
+#include "stack.h"
+
+#define STOP_MS 200
+#define MAX_THREADS 10000
+
+static _Atomic bool busy; /* a runtime exists, maybe only its leftovers */
+
+/* the first goroutine and the thread that waits for it */
+static struct {
+	int (*fn)(void *);
+	void *arg;
+	int result;
+	_Atomic int done; /* futex */
+} first;
+
+static pthread_t monitor;
+
+static void futex_wait(_Atomic int *word, int val, int ms)
+{
+	struct timespec ts = { ms / 1000, ms % 1000 * 1000000L };
+
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, val, ms < 0 ? NULL : &ts, NULL, 0);
+}
+
+static void first_main(void *unused)
+{
+	(void)unused;
+	first.result = first.fn(first.arg);
+	atomic_store(&first.done, 1);
+	syscall(SYS_futex, &first.done, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* ---- options ---- */
+
+static int env_int(const char *name, int max, int *value)
+{
+	const char *s = getenv(name);
+	char *end;
+	long n;
+
+	if (!s || !*s)
+		return 0;
+	n = strtol(s, &end, 10);
+	if (*end || n < 1 || n > max) {
+		gr_warn("%s=%s is not a number from 1 to %d", name, s, max);
+		return -EINVAL;
+	}
+	*value = (int)n;
+	return 0;
+}
+
+static int cpus(void)
+{
+	cpu_set_t set;
+	int n = 1;
+
+	if (!sched_getaffinity(0, sizeof(set), &set))
+		n = CPU_COUNT(&set);
+	return n > GR_MAX_PROCS ? GR_MAX_PROCS : n;
+}
+
+static int read_opts(const struct gr_opts *opts)
+{
+	int ret;
+
+	sched.nr_procs = cpus();
+	ret = env_int("GR_PROCS", GR_MAX_PROCS, &sched.nr_procs);
+	if (ret)
+		return ret;
+	sched.max_threads = MAX_THREADS;
+	sched.stack_size = STACK_DEFAULT;
+	if (opts) {
+		if (opts->size != sizeof(*opts) || opts->nr_procs < 0 ||
+		    opts->nr_procs > GR_MAX_PROCS || opts->max_threads < 0 ||
+		    opts->max_threads > GR_MAX_THREADS ||
+		    (opts->stack_size &&
+		     (opts->stack_size < STACK_MIN || opts->stack_size > STACK_MAX))) {
+			gr_warn("gr_run: bad options");
+			return -EINVAL;
+		}
+		if (opts->nr_procs)
+			sched.nr_procs = opts->nr_procs;
+		if (opts->max_threads)
+			sched.max_threads = opts->max_threads;
+		if (opts->stack_size)
+			sched.stack_size = opts->stack_size;
+	}
+	if (sched.max_threads < sched.nr_procs)
+		sched.max_threads = sched.nr_procs;
+	return 0;
+}
+
+/* the backend of GR_BACKEND, or the best there is */
+static int choose_backend(void)
+{
+	const char *want = getenv("GR_BACKEND"), *why = "";
+	int ret = -ENODEV;
+
+	if (!want || !*want)
+		want = "auto";
+	if (strcmp(want, "auto") && strcmp(want, "kmod") && strcmp(want, "futex")) {
+		gr_warn("GR_BACKEND=%s: known are kmod, futex and auto", want);
+		return -EINVAL;
+	}
+	if (strcmp(want, "futex")) {
+		sched.ops = &park_kmod;
+		ret = sched.ops->setup(sched.nr_procs, sched.max_threads, &why);
+	}
+	if (ret && strcmp(want, "kmod")) {
+		sched.ops = &park_futex;
+		ret = sched.ops->setup(sched.nr_procs, sched.max_threads, &why);
+	}
+	if (ret)
+		gr_warn("no parking backend: %s", why);
+	return ret;
+}
+
+/* ---- start ---- */
+
+static int init_procs(void)
+{
+	int ret;
+
+	sched.procs = aligned_alloc(CACHELINE, sched.nr_procs * sizeof(struct p));
+	if (!sched.procs)
+		return -ENOMEM;
+	memset(sched.procs, 0, sched.nr_procs * sizeof(struct p));
+	for (int i = 0; i < sched.nr_procs; i++) {
+		struct p *p = &sched.procs[i];
+
+		p->id = i;
+		p->q = &park_tab.hprocs[i];
+		atomic_store(&p->timer_next, INT64_MAX);
+		ret = netpoll_init(p);
+		if (ret) {
+			gr_warn("no io_uring for processor %d: error %d", i, -ret);
+			while (i--)
+				netpoll_fini(&sched.procs[i]);
+			free(sched.procs);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+static int start(const struct gr_opts *opts)
+{
+	int ret;
+
+	memset(&sched, 0, sizeof(sched));
+	ret = read_opts(opts);
+	if (!ret)
+		ret = netpoll_probe();
+	if (!ret)
+		ret = choose_backend();
+	if (ret)
+		return ret;
+	ret = init_procs();
+	if (ret) {
+		sched.ops->fini();
+		return ret;
+	}
+	atomic_store(&sched.running, true);
+	return 0;
+}
+
+/* ---- stop ---- */
+
+static void free_all(void)
+{
+	for (int i = 0; i < sched.nr_procs; i++) {
+		netpoll_fini(&sched.procs[i]);
+		timers_fini(&sched.procs[i]);
+	}
+	while (sched.ms) {
+		struct m *m = sched.ms;
+
+		sched.ms = m->all_next;
+		free(m);
+	}
+	stack_fini();
+	sched.ops->fini();
+	free(sched.procs);
+}
+
+/* Every thread out; false: some are stuck in user code. */
+static bool stop_threads(void)
+{
+	int n;
+
+	atomic_store(&sched.running, false);
+	atomic_store(&sched.stopping, true);
+	sched.ops->stop();
+	pthread_join(monitor, NULL);
+	for (int ms = 0; (n = atomic_load(&sched.nr_ms)) && ms < STOP_MS; ms++) {
+		sched_wake_pollers();
+		futex_wait(&sched.nr_ms, n, 1);
+	}
+	return !n;
+}
+
+/* the last runtime left threads behind: gone by now? */
+static int clear_leftovers(void)
+{
+	bool free_now = false;
+
+	if (!atomic_exchange(&busy, true))
+		return 0;
+	if (atomic_load(&sched.stopping) && !atomic_load(&sched.nr_ms))
+		free_now = atomic_exchange(&sched.stopping, false);
+	if (!free_now)
+		return -EBUSY;
+	free_all();
+	return 0;
+}
+
+int gr_run(int (*fn)(void *), void *arg, const struct gr_opts *opts)
+{
+	int ret;
+
+	if (!fn || m_self())
+		return -EINVAL;
+	ret = clear_leftovers();
+	if (ret) {
+		gr_warn("gr_run: a runtime is running, or a thread of the last one still blocks");
+		return ret;
+	}
+	ret = start(opts);
+	if (ret) {
+		atomic_store(&busy, false);
+		return ret;
+	}
+	first.fn = fn;
+	first.arg = arg;
+	first.result = -EAGAIN;
+	atomic_store(&first.done, 0);
+	ret = gr_go(first_main, NULL);
+	if (!ret)
+		ret = m_start();
+	if (!ret)
+		ret = -pthread_create(&monitor, NULL, m_monitor, NULL);
+	if (ret)
+		gr_throw("gr_run: no thread for the runtime: error %d", -ret);
+	while (!atomic_load(&first.done))
+		futex_wait(&first.done, 0, -1);
+	if (stop_threads()) {
+		free_all();
+		atomic_store(&sched.stopping, false);
+		atomic_store(&busy, false);
+	}
+	return first.result;
+}
+
+int gr_info(struct gr_info *info)
+{
+	const volatile struct gr_mirror *mirror = park_tab.mirror;
+
+	if (!info || info->size != sizeof(*info))
+		return -EINVAL;
+	if (!atomic_load(&sched.running) || !mirror)
+		return -ENXIO;
+	*info = (struct gr_info){
+		.size = sizeof(*info),
+		.backend = sched.ops->name,
+		.nr_procs = sched.nr_procs,
+		.nr_threads = atomic_load(&sched.nr_ms),
+		.nr_goroutines = atomic_load(&sched.nr_gs),
+		.nr_idle = (int)mirror->nr_idle,
+		.handoffs = mirror->handoffs,
+		.blocks = mirror->blocks,
+	};
+	for (int i = 0; i < sched.nr_procs; i++) {
+		struct p *p = &sched.procs[i];
+
+		info->steals += atomic_load(&p->nr_steals);
+		info->schedules += atomic_load(&p->nr_sched);
+		info->ring_enters += atomic_load(&p->nr_enters);
+	}
+	return 0;
+}

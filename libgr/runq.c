@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+/*
+ * runq.c - the queue of goroutines ready to run on one P.
+ *
+ * Job: a ring with one producer and many consumers, and the runnext slot.
+ * Not here: the global queue (globq.c); when to look where (sched.c).
+ * Algorithm: the Go runtime's runqput, runqget, runqgrab.
+ *
+ * Head, tail and runnext live in the hint page of the P, so that the kernel sees for free
+ * whether a blocked thread leaves work behind. The kernel only reads them.
+ *
+ * Callers: _local: the thread that holds the P. Others: any M in a runtime section.
+ * Invariants: I1 tail - head <= RUNQ_SIZE. I2 only the holder writes tail and slots.
+ *             I3 head only grows, by compare-and-swap.
+ * Overlap:          put  get  steal
+ *            put     X    X    -          (X = must not overlap, - = may)
+ *            get     X    X    -
+ *            steal   -    -    -
+ * Order: R1 put: tail store       -> A1 steal: tail load   (slot contents visible)
+ *        R2 get/steal: head cas   -> A2 put: head load     (slot may be reused)
+ *        R3 put: runnext xchg     -> A3 steal/get: runnext cas (the goroutine's fields visible)
+ */
+#include "runq.h"
+
+static _Atomic uint32_t *head_of(struct p *p)
+{
+	return (_Atomic uint32_t *)&p->q->head;
+}
+
+static _Atomic uint32_t *tail_of(struct p *p)
+{
+	return (_Atomic uint32_t *)&p->q->tail;
+}
+
+static _Atomic uint64_t *next_of(struct p *p)
+{
+	return (_Atomic uint64_t *)&p->q->runnext;
+}
+
+static struct g *slot_get(struct p *p, uint32_t i)
+{
+	/* relaxed: ordered by A1 and R2 */
+	return atomic_load_explicit(&p->runq[i % RUNQ_SIZE], memory_order_relaxed);
+}
+
+/* The ring is full: half of it and g go to the global queue. False: thieves made room. */
+static bool put_slow(struct p *p, struct g *g, uint32_t h)
+{
+	const uint32_t n = RUNQ_SIZE / 2;
+	struct g *list[RUNQ_SIZE / 2 + 1];
+
+	for (uint32_t i = 0; i < n; i++)
+		list[i] = slot_get(p, h + i);
+	/* R2 */
+	if (!atomic_compare_exchange_strong_explicit(head_of(p), &h, h + n, memory_order_release,
+						     memory_order_relaxed))
+		return false;
+	list[n] = g;
+	for (uint32_t i = 0; i < n; i++)
+		list[i]->next = list[i + 1];
+	list[n]->next = NULL;
+	globq_put_list(list[0], n + 1);
+	return true;
+}
+
+void runq_put_local(struct p *p, struct g *g, bool next)
+{
+	uint32_t h, t;
+
+	if (next) {
+		/* R3 */
+		g = (struct g *)(uintptr_t)atomic_exchange_explicit(
+			next_of(p), (uint64_t)(uintptr_t)g, memory_order_acq_rel);
+		if (!g)
+			return;
+	}
+	do {
+		/* A2: pairs with R2, the slot has been read */
+		h = atomic_load_explicit(head_of(p), memory_order_acquire);
+		/* relaxed: only we write it (I2) */
+		t = atomic_load_explicit(tail_of(p), memory_order_relaxed);
+		if (t - h < RUNQ_SIZE) {
+			atomic_store_explicit(&p->runq[t % RUNQ_SIZE], g, memory_order_relaxed);
+			/* R1: pairs with A1 in grab() */
+			atomic_store_explicit(tail_of(p), t + 1, memory_order_release);
+			return;
+		}
+	} while (!put_slow(p, g, h));
+}
+
+struct g *runq_get_local(struct p *p, bool *inherit)
+{
+	uint64_t next = atomic_load_explicit(next_of(p), memory_order_relaxed);
+	uint32_t h, t;
+	struct g *g;
+
+	/* A3; a failure means a thief has it, and only we could have put another */
+	*inherit = true;
+	if (next && atomic_compare_exchange_strong_explicit(next_of(p), &next, 0,
+							    memory_order_acquire,
+							    memory_order_relaxed))
+		return (struct g *)(uintptr_t)next;
+	*inherit = false;
+	h = atomic_load_explicit(head_of(p), memory_order_acquire);
+	for (;;) {
+		t = atomic_load_explicit(tail_of(p), memory_order_relaxed);
+		if (t == h)
+			return NULL;
+		g = slot_get(p, h);
+		/* R2 */
+		if (atomic_compare_exchange_weak_explicit(head_of(p), &h, h + 1,
+							  memory_order_acq_rel,
+							  memory_order_acquire))
+			return g;
+	}
+}
+
+/* A ping-pong partner in runnext usually runs within a microsecond: leave it that long. */
+static struct g *steal_next(struct p *victim)
+{
+	int64_t until = gr_now() + 3 * GR_US;
+	uint64_t next = atomic_load_explicit(next_of(victim), memory_order_relaxed);
+
+	if (!next)
+		return NULL;
+	while (gr_now() < until)
+		__builtin_ia32_pause();
+	next = atomic_load_explicit(next_of(victim), memory_order_relaxed);
+	/* A3 */
+	if (next && atomic_compare_exchange_strong_explicit(next_of(victim), &next, 0,
+							    memory_order_acquire,
+							    memory_order_relaxed))
+		return (struct g *)(uintptr_t)next;
+	return NULL;
+}
+
+/* Up to half of victim's ring into batch[]; how many. */
+static uint32_t grab(struct p *victim, struct g **batch)
+{
+	uint32_t h, t, n;
+
+	for (;;) {
+		h = atomic_load_explicit(head_of(victim), memory_order_acquire);
+		/* A1: pairs with R1, the slots up to t are visible */
+		t = atomic_load_explicit(tail_of(victim), memory_order_acquire);
+		n = t - h;
+		n -= n / 2;
+		if (!n)
+			return 0;
+		if (n > RUNQ_SIZE / 2)
+			continue; /* h and t do not belong together */
+		for (uint32_t i = 0; i < n; i++)
+			batch[i] = slot_get(victim, h + i);
+		/* R2 */
+		if (atomic_compare_exchange_strong_explicit(head_of(victim), &h, h + n,
+							    memory_order_acq_rel,
+							    memory_order_relaxed))
+			return n;
+	}
+}
+
+struct g *runq_steal(struct p *p, struct p *victim, bool take_next)
+{
+	struct g *batch[RUNQ_SIZE / 2];
+	uint32_t n = grab(victim, batch);
+
+	if (!n)
+		return take_next ? steal_next(victim) : NULL;
+	for (uint32_t i = 0; i + 1 < n; i++)
+		runq_put_local(p, batch[i], false);
+	return batch[n - 1];
+}
+
+uint32_t runq_len(struct p *p)
+{
+	uint32_t h = atomic_load_explicit(head_of(p), memory_order_acquire);
+	uint32_t t = atomic_load_explicit(tail_of(p), memory_order_acquire);
+
+	return t - h + !!atomic_load_explicit(next_of(p), memory_order_acquire);
+}
+
+bool runq_empty(struct p *p)
+{
+	return !runq_len(p);
+}

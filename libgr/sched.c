@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: MIT
+/*
+ * sched.c - the scheduler: which goroutine runs next on this thread.
+ *
+ * Ms run Gs while they hold a P. Each M loops on its own stack (g0): find a goroutine, switch to
+ * it, and when it comes back do what it asked for (park, yield, end). Algorithm: the Go
+ * runtime's, with its constants; what differs is that the kernel, not a guess, takes Ps from
+ * blocked threads, and that it says when one of them is back (returners).
+ *
+ * Order of search: every 61st turn the global queue; due timers; runnext and the own ring; the
+ * global queue; completions; stealing. Then idle.c: poll or park.
+ *
+ * Rejected: one central queue (a lock for every switch); handing a ready goroutine straight to
+ * an idle P (it moves away from its caches); waking a thread for every ready goroutine (they
+ * would wake, find nothing and sleep again). So: one spinning thread at a time is woken, and the
+ * spinner that finds work wakes the next.
+ *
+ * Runtime sections: see gr_int.h. The depth belongs to the M; a goroutine parks at depth 1, g0
+ * runs at depth 1, and whoever is switched to finds depth 1.
+ */
+#include <errno.h>
+
+#include "netpoll.h"
+#include "runq.h"
+#include "sched.h"
+#include "stack.h"
+#include "switch.h"
+
+#define GLOBAL_EVERY 61	 /* a prime, as in Go: nothing else runs in step with it */
+#define POLL_EVERY 16	 /* turns between two looks at a busy P's ring */
+#define SUBMIT_AT 32	 /* queued requests that do not wait for that */
+#define GLOBAL_BATCH 128 /* half a ring */
+
+struct sched sched;
+struct park_tables park_tab;
+
+static __thread struct m *tls_m;
+
+NOINLINE struct m *m_self(void)
+{
+	struct m *m = tls_m;
+
+	/* callers must not keep the address of tls_m across a switch */
+	__asm__ volatile("" : "+r"(m) : : "memory");
+	return m;
+}
+
+NOINLINE void m_set_self(struct m *m)
+{
+	tls_m = m;
+	__asm__ volatile("" : : : "memory");
+}
+
+struct g *g_self(void)
+{
+	struct m *m = m_self();
+
+	return m ? m->curg : NULL;
+}
+
+uint64_t gr_id(void)
+{
+	struct g *g = g_self();
+
+	return g ? g->id : 0;
+}
+
+void m_set_proc(struct m *m, int proc)
+{
+	m->p = proc < 0 ? NULL : &sched.procs[proc];
+}
+
+/* ---- runtime sections ---- */
+
+static void set_hint(struct m *m, uint32_t flags)
+{
+	/* release: what this section wrote into the P is visible before somebody may take it */
+	atomic_store_explicit((_Atomic uint32_t *)&m->hint->flags, flags, memory_order_release);
+	/* our own context switch, or a membarrier, makes this a fence for the one who decides */
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static bool commit_requeue(struct g *g, void *unused)
+{
+	(void)unused;
+	atomic_store_explicit(&g->status, G_RUNNABLE, memory_order_release);
+	globq_put(g);
+	sched_wake();
+	return true;
+}
+
+/* This goroutine runs without a P: queue it and let this thread wait for one. */
+static void enter_without_p(struct m *m)
+{
+	m_set_proc(m, sched.ops->recheck(m));
+	if (!m->p && m->curg)
+		g_park(commit_requeue, NULL, WAIT_NONE);
+}
+
+struct m *rt_enter(void)
+{
+	struct m *m = m_self();
+	int proc;
+
+	if (!m || m->depth++)
+		return m;
+	set_hint(m, GR_HF_RUNTIME);
+	proc = m->mirror->proc;
+	if (unlikely(proc < 0)) {
+		m->p = NULL;
+		enter_without_p(m);
+		return m_self();
+	}
+	m->p = &sched.procs[proc];
+	return m;
+}
+
+void rt_exit(void)
+{
+	struct m *m = m_self();
+
+	if (m && !--m->depth)
+		set_hint(m, 0);
+}
+
+/* ---- park and ready ---- */
+
+/* to the scheduler's stack of this thread; comes back when some M runs g again */
+static void switch_to_g0(struct m *m, struct g *g)
+{
+	if (unlikely(stack_overflowed(g)))
+		gr_throw("goroutine %llu (%s): stack overflow, %zu bytes",
+			 (unsigned long long)g->id, g->name ? g->name : "unnamed", g->stack_size);
+	gr_switch(&g->sp, m->g0.sp);
+}
+
+void g_park(bool (*commit)(struct g *, void *), void *arg, enum wait_reason why)
+{
+	struct m *m = m_self();
+	struct g *g = m->curg;
+
+	GR_CHECK(g && m->depth == 1);
+	g->commit = commit;
+	g->commit_arg = arg;
+	g->wait_reason = why;
+	atomic_store_explicit(&g->status, G_WAITING, memory_order_relaxed);
+	switch_to_g0(m, g);
+}
+
+static void mark_ready(struct g *g)
+{
+	uint32_t was = G_WAITING;
+
+	if (!atomic_compare_exchange_strong_explicit(&g->status, &was, G_RUNNABLE,
+						     memory_order_acq_rel, memory_order_relaxed))
+		gr_throw("goroutine %llu made ready in state %u", (unsigned long long)g->id, was);
+}
+
+void g_ready(struct g *g)
+{
+	struct m *m = m_self();
+
+	mark_ready(g);
+	if (m && m->p)
+		runq_put_local(m->p, g, true);
+	else
+		globq_put(g);
+	sched_wake();
+}
+
+void g_ready_list(struct g *list, int n)
+{
+	struct m *m = m_self();
+	struct g *g, *next;
+
+	if (!n)
+		return;
+	for (g = list; g; g = g->next)
+		mark_ready(g);
+	if (m && m->p) {
+		for (g = list; g; g = next) {
+			next = g->next;
+			runq_put_local(m->p, g, false);
+		}
+	} else {
+		globq_put_list(list, n);
+	}
+	sched_wake();
+}
+
+static bool commit_yield(struct g *g, void *unused)
+{
+	struct m *m = m_self();
+
+	(void)unused;
+	atomic_store_explicit(&g->status, G_RUNNABLE, memory_order_release);
+	if (m->p)
+		runq_put_local(m->p, g, false);
+	else
+		globq_put(g);
+	return true;
+}
+
+int gr_yield(void)
+{
+	if (!g_self())
+		return -EPERM;
+	rt_enter();
+	g_park(commit_yield, NULL, WAIT_NONE);
+	rt_exit();
+	return 0;
+}
+
+/* ---- the loop ---- */
+
+/* the own ring's completions and what waits to be submitted */
+static void poll_own(struct p *p)
+{
+	struct g *list = NULL;
+	int n;
+
+	netpoll_submit(p);
+	n = netpoll_harvest(p, &list);
+	g_ready_list(list, n);
+}
+
+/* A thread that came back from a system call waits for a P: it is its turn. */
+static void yield_to_returner(struct m *m)
+{
+	unsigned int reason = 0;
+	int proc = sched.ops->yield(m, &reason);
+
+	if (proc == -EAGAIN)
+		return;
+	m_set_proc(m, proc);
+	if (reason == GR_WAKE_UNPARK)
+		m->spinning = true;
+}
+
+static int batch_size(void)
+{
+	int n = globq_len() / sched.nr_procs + 1;
+
+	return n < GLOBAL_BATCH ? n : GLOBAL_BATCH;
+}
+
+/* What m's P has to do, without looking at other Ps. */
+static struct g *find_local(struct m *m, bool *inherit)
+{
+	struct p *p = m->p;
+	struct g *g;
+
+	*inherit = false;
+	if (p->q->tick % GLOBAL_EVERY == 0) {
+		g = globq_get_local(p, 1);
+		if (g)
+			return g;
+	}
+	if (timers_next(p) != INT64_MAX)
+		timers_run(p, gr_now());
+	if (++p->poll_tick % POLL_EVERY == 0 || netpoll_queued(p) >= SUBMIT_AT)
+		poll_own(p);
+	g = runq_get_local(p, inherit);
+	if (g)
+		return g;
+	g = globq_get_local(p, batch_size());
+	if (g)
+		return g;
+	poll_own(p);
+	return runq_get_local(p, inherit);
+}
+
+/* The next goroutine for this thread, with m->p held; NULL when the runtime stops. */
+static struct g *find_runnable(struct m *m, bool *inherit)
+{
+	struct g *g;
+
+	while (!sched_stopping()) {
+		if (park_tab.mirror->nr_returners && m->p)
+			yield_to_returner(m);
+		if (m->p) {
+			g = find_local(m, inherit);
+			if (!g)
+				g = sched_spin(m);
+			if (g)
+				return g;
+		}
+		sched_idle(m);
+	}
+	return NULL;
+}
+
+static void run(struct m *m, struct g *g, bool inherit)
+{
+	struct p *p = m->p;
+
+	if (m->spinning)
+		sched_stop_spinning(m);
+	if (!inherit)
+		p->q->tick++;
+	atomic_store_explicit(&p->nr_sched,
+			      atomic_load_explicit(&p->nr_sched, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+	do {
+		m->curg = g;
+		g->m = m;
+		atomic_store_explicit(&g->status, G_RUNNING, memory_order_relaxed);
+		gr_switch(&m->g0.sp, g->sp);
+		/* g may have taken this thread's P elsewhere in between: m->p is up to date */
+		m->curg = NULL;
+		if (!g->commit) {
+			g_free_local(m, g);
+			return;
+		}
+	} while (!g->commit(g, g->commit_arg));
+}
+
+void sched_loop(struct m *m)
+{
+	struct g *g;
+	bool inherit;
+
+	while ((g = find_runnable(m, &inherit)))
+		run(m, g, inherit);
+	if (m->spinning) {
+		m->spinning = false;
+		atomic_fetch_sub(&sched.nr_spinning, 1);
+	}
+}

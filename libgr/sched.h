@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sched.h - the state of the one runtime, and the calls between the scheduler's files:
+ * sched.c (find work, run it), idle.c (spin, poll, park, wake), g.c (goroutines), m.c (threads),
+ * run.c (start and stop).
+ */
+#ifndef GR_SCHED_H
+#define GR_SCHED_H
+
+#include "park.h"
+
+struct sched {
+	/* fixed while the runtime runs */
+	const struct park_ops *ops;
+	int nr_procs;
+	int max_threads;
+	size_t stack_size;
+	struct p *procs;
+
+	_Atomic bool running;  /* gr_go() from plain threads is welcome */
+	_Atomic bool stopping; /* Ms leave at their next scheduling point */
+	_Atomic uint64_t next_id;
+	_Atomic int nr_gs;
+	_Atomic int nr_ms; /* a futex: gr_run() waits for 0 */
+
+	struct lock globq_lock;
+	struct g *globq_head, *globq_tail;
+
+	struct lock ms_lock;
+	struct m *ms;
+
+	/* idle.c */
+	_Atomic int nr_spinning __attribute__((aligned(CACHELINE)));
+	_Atomic int nr_polling; /* Ms with poll_state 1 */
+};
+extern struct sched sched;
+
+/* ---- sched.c ---- */
+/* The loop of an M, on its own stack, until the runtime stops. */
+void sched_loop(struct m *m);
+void m_set_self(struct m *m);
+/* make m->p what the backend says */
+void m_set_proc(struct m *m, int proc);
+/* the clock, ns */
+static inline bool sched_stopping(void)
+{
+	return atomic_load_explicit(&sched.stopping, memory_order_acquire);
+}
+
+/* ---- idle.c ---- */
+/* Work was published: let a P that has nothing to do look for it. */
+void sched_wake(void);
+/* This M found work while it counted as spinning. */
+void sched_stop_spinning(struct m *m);
+/* steal; NULL when there is nothing */
+struct g *sched_spin(struct m *m);
+/* Nothing to do: poll or park until there may be. */
+void sched_idle(struct m *m);
+/* every poller out of its ring, when the runtime stops */
+void sched_wake_pollers(void);
+
+/* ---- g.c ---- */
+/* after the switch away from a goroutine that ended */
+void g_free_local(struct m *m, struct g *g);
+void g_fini_local(struct p *p);
+
+/* ---- m.c ---- */
+/* Start another thread; -EAGAIN at the limit, which is warned of once. */
+int m_start(void);
+/* the body of the monitor thread */
+void *m_monitor(void *unused);
+
+#endif /* GR_SCHED_H */

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * switch.h - the context switch, written by hand for each architecture (switch_ARCH.S).
+ *
+ * gr_switch() saves the callee-saved registers on the running stack, stores its stack pointer
+ * to *save and goes on with load. It is never inlined, so the compiler treats it as any call:
+ * caller-saved registers are dead, and no thread-local address survives it if it was taken
+ * through a NOINLINE function.
+ */
+#ifndef GR_SWITCH_H
+#define GR_SWITCH_H
+
+void gr_switch(void **save, void *load);
+/* first address of a new stack: calls fn(arg), which must not return */
+void gr_switch_start(void);
+
+/* A stack that gr_switch() can go to: runs fn(arg) at the top of it. Returns its pointer. */
+static inline void *gr_switch_init(void *top, void (*fn)(void *), void *arg)
+{
+	void **sp = (void **)((unsigned long)top & ~15UL);
+
+	*--sp = 0;			    /* two words: the call in gr_switch_start finds the */
+	*--sp = 0;			    /* stack pointer 16-byte aligned, as the ABI says */
+	*--sp = (void *)gr_switch_start;    /* ret goes here */
+	*--sp = 0;			    /* rbp: ends the chain of frames */
+	*--sp = 0;			    /* rbx */
+	*--sp = (void *)fn;		    /* r12 */
+	*--sp = arg;			    /* r13 */
+	*--sp = 0;			    /* r14 */
+	*--sp = 0;			    /* r15 */
+	*--sp = (void *)0x037f00001f80UL;   /* x87 control word, mxcsr: the ABI's defaults */
+	return sp;
+}
+
+#endif /* GR_SWITCH_H */

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+/*
+ * timer.c - the timers of a P: a 4-ary heap, earliest deadline on top.
+ *
+ * Job: many sleepers, one deadline for the wait in the P's ring. Not here: who waits for it
+ * (sched.c, netpoll_uring.c), what a timer means (fire(), wait.c).
+ * Callers: inside rt_enter(). add: the holder of a P. del: the one who added, from any M. run:
+ * the holder and thieves. next: anybody.
+ * Invariants:
+ *   I1 heap[(i - 1) / 4]->when <= heap[i]->when, heap[i]->index == i; index -1: not in a heap.
+ *   I2 p->timer_next is the top's deadline, INT64_MAX (or 0, in a fresh P) when there is none;
+ *      p->q->pending counts every armed timer. Both written under p->timer_lock.
+ *   I3 fire() runs under p->timer_lock after its timer has left the heap; the timer is not
+ *      touched afterwards, goroutines are made ready after the lock was released. So when
+ *      timer_del() returns the memory of the timer is the caller's again.
+ * Order:
+ *   F1 publish() stores timer_next, then timer_add_to() loads p->poller: both seq_cst. The M
+ *      that is going to poll does it the other way round (sched.c: store poller, then
+ *      timers_next()). One of them sees the other: a new deadline is not slept over.
+ * Memory: by mmap, never malloc: a thread held back by the kernel inside malloc() keeps the
+ * allocator's lock and needs a P to go on, which we, in a runtime section, would not give.
+ */
+#include <sys/mman.h>
+
+#include "gr_int.h"
+
+#define FIRST_CAP 512 /* one page of pointers */
+
+static void place(struct p *p, int i, struct timer *t)
+{
+	p->heap[i] = t;
+	t->index = i;
+}
+
+static void sift_up(struct p *p, int i)
+{
+	struct timer *t = p->heap[i];
+
+	while (i > 0 && t->when < p->heap[(i - 1) / 4]->when) {
+		place(p, i, p->heap[(i - 1) / 4]);
+		i = (i - 1) / 4;
+	}
+	place(p, i, t);
+}
+
+/* index of i's earliest child, or -1 */
+static int first_child(struct p *p, int i)
+{
+	int lo = 4 * i + 1, best = lo;
+
+	if (lo >= p->nr_timers)
+		return -1;
+	for (int c = lo + 1; c < lo + 4 && c < p->nr_timers; c++)
+		if (p->heap[c]->when < p->heap[best]->when)
+			best = c;
+	return best;
+}
+
+static void sift_down(struct p *p, int i)
+{
+	struct timer *t = p->heap[i];
+	int c;
+
+	while ((c = first_child(p, i)) >= 0 && p->heap[c]->when < t->when) {
+		place(p, i, p->heap[c]);
+		i = c;
+	}
+	place(p, i, t);
+}
+
+static void publish(struct p *p)
+{
+	int64_t next = p->nr_timers ? p->heap[0]->when : INT64_MAX;
+
+	/* relaxed: only holders of timer_lock write it */
+	if (atomic_load_explicit(&p->timer_next, memory_order_relaxed) != next)
+		atomic_store_explicit(&p->timer_next, next, memory_order_seq_cst); /* F1 */
+}
+
+static void grow(struct p *p)
+{
+	size_t old = (size_t)p->cap_timers * sizeof(*p->heap);
+	size_t new = old ? 2 * old : FIRST_CAP * sizeof(*p->heap);
+	void *mem;
+
+	/* mremap() sets errno when it fails; then we do not return */
+	if (old)
+		mem = mremap(p->heap, old, new, MREMAP_MAYMOVE);
+	else
+		mem = mmap(NULL, new, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem == MAP_FAILED)
+		gr_throw("no memory for %zu timers", new / sizeof(*p->heap));
+	p->heap = mem;
+	p->cap_timers = (int)(new / sizeof(*p->heap));
+}
+
+/* pending is shared with the kernel and with thieves; relaxed: a hint, its reader re-checks */
+static void count_pending(struct p *p, int n)
+{
+	__atomic_fetch_add(&p->q->pending, (uint32_t)n, __ATOMIC_RELAXED);
+}
+
+static void take_out(struct p *p, struct timer *t)
+{
+	int i = t->index;
+	struct timer *last = p->heap[--p->nr_timers];
+
+	t->index = -1;
+	if (last == t)
+		return;
+	place(p, i, last);
+	sift_down(p, i);
+	sift_up(p, last->index);
+}
+
+void timer_add_to(struct p *p, struct timer *t, int64_t when)
+{
+	bool first;
+
+	if (when < 1)
+		when = 1; /* 0 would read as "none" in timer_next */
+	lock_acquire(&p->timer_lock);
+	GR_CHECK(t->index == -1);
+	if (p->nr_timers == p->cap_timers)
+		grow(p);
+	t->when = when;
+	/* relaxed: read by timer_del(), which the owner calls, and he synchronised with us */
+	atomic_store_explicit(&t->p, p, memory_order_relaxed);
+	place(p, p->nr_timers, t);
+	p->nr_timers++;
+	sift_up(p, p->nr_timers - 1);
+	first = t->index == 0;
+	count_pending(p, 1);
+	publish(p);
+	lock_release(&p->timer_lock);
+	/* *t may be gone from here; F1: pairs with the poller's store in sched.c */
+	if (first && atomic_load_explicit(&p->poller, memory_order_seq_cst))
+		sched_timer_earlier(p, when);
+}
+
+void timer_add(struct timer *t, int64_t when)
+{
+	struct m *m = m_self();
+
+	GR_CHECK(m && m->p);
+	timer_add_to(m->p, t, when);
+}
+
+bool timer_del(struct timer *t)
+{
+	struct p *p = atomic_load_explicit(&t->p, memory_order_relaxed);
+	bool armed;
+
+	if (!p)
+		return false;
+	lock_acquire(&p->timer_lock);
+	armed = t->index >= 0;
+	if (armed) {
+		take_out(p, t);
+		count_pending(p, -1);
+		publish(p);
+	}
+	lock_release(&p->timer_lock);
+	return armed;
+}
+
+int timers_run(struct p *p, int64_t now)
+{
+	struct g *list = NULL, **end = &list, *g;
+	int fired = 0, ready = 0;
+
+	if (timers_next(p) > now)
+		return 0;
+	lock_acquire(&p->timer_lock);
+	while (p->nr_timers && p->heap[0]->when <= now) {
+		struct timer *t = p->heap[0];
+
+		take_out(p, t);
+		fired++;
+		g = t->fire(t);
+		if (!g)
+			continue;
+		g->next = NULL; /* parked and claimed: ours */
+		*end = g;
+		end = &g->next;
+		ready++;
+	}
+	count_pending(p, -fired);
+	publish(p);
+	lock_release(&p->timer_lock);
+	if (ready)
+		g_ready_list(list, ready);
+	return fired;
+}
+
+int64_t timers_next(struct p *p)
+{
+	int64_t next = atomic_load_explicit(&p->timer_next, memory_order_seq_cst); /* F1 */
+
+	return next ? next : INT64_MAX;
+}
+
+/* Nobody runs any more: what is still armed belongs to goroutines that end with the runtime. */
+void timers_fini(struct p *p)
+{
+	count_pending(p, -p->nr_timers);
+	if (p->heap)
+		munmap(p->heap, (size_t)p->cap_timers * sizeof(*p->heap));
+	p->heap = NULL;
+	p->nr_timers = p->cap_timers = 0;
+	publish(p);
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+/* wg_test.c - gr_wg: all waiters wait for all jobs, deadlines, misuse, free after wait. */
+#include "mix.h"
+
+static struct gr_wg wg = GR_WG_INIT, started = GR_WG_INIT;
+static atomic_int jobs, too_early, waited, timed_out, other;
+
+static void job(void *arg)
+{
+	(void)arg;
+	gr_sleep(gr_after(300 * GR_US));
+	jobs++;
+	gr_wg_done(&wg);
+}
+
+static void waiter(void *arg)
+{
+	int ret;
+
+	gr_wg_done(&started);
+	ret = gr_wg_wait(&wg, arg ? gr_after(100 * GR_US) : GR_FOREVER);
+	if (!ret) {
+		too_early += jobs != 20;
+		waited++;
+	} else if (ret == -ETIMEDOUT && arg) {
+		timed_out++;
+	} else {
+		other++;
+	}
+}
+
+static void many(void)
+{
+	jobs = too_early = waited = timed_out = other = 0;
+	gr_wg_add(&wg, 20);
+	gr_wg_add(&started, 12);
+	tap_ok(gr_wg_wait(&wg, GR_NOW) == -EAGAIN, "%s: GR_NOW does not wait", mix.name);
+	tap_ok(gr_wg_wait(&wg, gr_after(100 * GR_US)) == -ETIMEDOUT, "%s: deadline", mix.name);
+	for (int i = 0; i < 12; i++)
+		mix_go(waiter, i % 3 ? NULL : &wg);
+	gr_wg_wait(&started, GR_FOREVER);
+	for (int i = 0; i < 20; i++)
+		mix_go(job, NULL);
+	tap_ok(gr_wg_wait(&wg, GR_FOREVER) == 0 && jobs == 20, "%s: all jobs done", mix.name);
+	mix_join();
+	tap_ok(waited + timed_out == 12 && waited >= 8 && !other, "%s: every waiter returned",
+	       mix.name);
+	tap_ok(!too_early, "%s: none before the last job", mix.name);
+	tap_ok(!wg.head && !wg.count, "%s: empty in the end", mix.name);
+}
+
+static void done(void *arg)
+{
+	gr_wg_done(arg);
+}
+
+#define GONE 300
+
+static struct gr_wg gone[GONE];
+
+/* the waiter gives the memory of its wg back as soon as wait returns */
+static void gone_after_wait(void)
+{
+	struct gr_wg ee;
+	int touched = 0;
+
+	memset(&ee, 0xee, sizeof(ee));
+	memset(gone, 0, sizeof(gone));
+	for (int i = 0; i < GONE; i++) {
+		gr_wg_add(&gone[i], 2);
+		mix_go(done, &gone[i]);
+		mix_go(done, &gone[i]);
+		gr_wg_wait(&gone[i], GR_FOREVER);
+		memset(&gone[i], 0xee, sizeof(gone[i]));
+	}
+	mix_join();
+	for (int i = 0; i < GONE; i++)
+		touched += memcmp(&gone[i], &ee, sizeof(ee)) != 0;
+	tap_ok(!touched, "%s: nobody writes to a wg after the wait", mix.name);
+}
+
+static void body(void)
+{
+	many();
+	gone_after_wait();
+}
+
+int main(void)
+{
+	struct gr_wg w = GR_WG_INIT;
+
+	tap_ok(gr_wg_wait(&w, GR_FOREVER) == 0, "nothing to wait for");
+	tap_ok(gr_wg_wait(&w, GR_NOW) == 0, "not even for GR_NOW");
+	tap_ok(gr_wg_done(&w) == -EINVAL && w.count == 0, "below 0 is refused");
+	tap_ok(gr_wg_add(&w, INT64_MAX) == 0 && gr_wg_add(&w, 1) == -EINVAL, "overflow is refused");
+	tap_ok(gr_wg_add(&w, -INT64_MAX) == 0 && gr_wg_add(&w, INT64_MIN) == -EINVAL, "back to 0");
+	mix_run(body);
+	return tap_done();
+}
