@@ -118,6 +118,16 @@ test: $(UNIT) all
 test-vm: $(UNIT) $(KTESTS)
 	@tests/vm/suite.sh $(UNIT) -- $(KTESTS); tests/tap.py build/vm/6.12.tap build/vm/6.1.tap
 
+build-unit: $(UNIT)
+
+build-tests: $(UNIT) $(KTESTS)
+
+print-unit:
+	@echo $(UNIT)
+
+print-ktests:
+	@echo $(KTESTS)
+
 lint:
 	@tests/lint.sh
 
@@ -137,6 +147,6 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: all help run check test test-vm lint kmod install clean setup setup-run
+.PHONY: build-unit build-tests print-unit print-ktests all help run check test test-vm lint kmod install clean setup setup-run
 .SECONDARY:
 -include $(wildcard $(B)/obj/*.d $(B)/pic/*.d $(B)/unit/*.d $(B)/examples/*.d build/kselftest/*.d)

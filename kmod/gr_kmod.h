@@ -209,8 +209,7 @@ int gr_monitor(struct gr_group *g, struct gr_monitor *arg);
 /* ---- notify.c ---- */
 void gr_notify_thread_init(struct gr_thread *t);
 bool gr_notify_is_ours(struct preempt_notifier *n);
-void gr_notify_get(void);
-void gr_notify_put(void);
+void gr_notify_need(void);
 int gr_notify_init(void);
 void gr_notify_exit(void);
 

@@ -45,7 +45,6 @@ static void gr_group_free_work(struct work_struct *work)
 	put_pid(g->tgid);
 	mutex_destroy(&g->setup_lock);
 	kfree(g);
-	gr_notify_put();
 }
 
 void gr_group_put(struct gr_group *g)
@@ -66,7 +65,7 @@ struct gr_group *gr_group_new(void)
 	mutex_init(&g->setup_lock);
 	INIT_LIST_HEAD(&g->returners);
 	INIT_WORK(&g->free_work, gr_group_free_work);
-	gr_notify_get();
+	gr_notify_need();
 	return g;
 }
 

@@ -44,7 +44,6 @@
 #include "trace.h"
 
 #define GR_KICK_NS (50 * NSEC_PER_USEC)
-#define GR_KEY_OFF_DELAY (10 * HZ)
 
 struct gr_handoff_cpu {
 	struct llist_head list;
@@ -334,42 +333,21 @@ void gr_notify_thread_init(struct gr_thread *t)
 
 /*
  * The kernel calls preempt notifiers only while a static key is on; switching it patches the
- * scheduler's text on all CPUs. So it goes on with the first open and off only after the
- * device has been unused for a while: opening in a loop must not patch in a loop.
+ * scheduler's text on all CPUs. So it goes on with the first open, and off when the module
+ * goes: a program that opens the device in a loop must not patch in a loop, and a module that
+ * nobody uses costs nothing. From the first use on an unattached task pays one taken branch
+ * and one load per context switch.
  */
 static DEFINE_MUTEX(gr_key_lock);
-static unsigned int gr_key_users;	/* gr_key_lock */
-static bool gr_key_on;			/* gr_key_lock */
-
-static void gr_key_off(struct work_struct *work)
-{
-	mutex_lock(&gr_key_lock);
-	if (gr_key_on && !gr_key_users) {
-		preempt_notifier_dec();
-		gr_key_on = false;
-	}
-	mutex_unlock(&gr_key_lock);
-}
-
-static DECLARE_DELAYED_WORK(gr_key_off_work, gr_key_off);
+static bool gr_key_on;	/* gr_key_lock */
 
 /* process context */
-void gr_notify_get(void)
+void gr_notify_need(void)
 {
 	mutex_lock(&gr_key_lock);
-	gr_key_users++;
 	if (!gr_key_on)
 		preempt_notifier_inc();
 	gr_key_on = true;
-	mutex_unlock(&gr_key_lock);
-}
-
-/* process context */
-void gr_notify_put(void)
-{
-	mutex_lock(&gr_key_lock);
-	if (!--gr_key_users)
-		mod_delayed_work(system_wq, &gr_key_off_work, GR_KEY_OFF_DELAY);
 	mutex_unlock(&gr_key_lock);
 }
 
@@ -390,8 +368,8 @@ void gr_notify_exit(void)
 {
 	int cpu;
 
-	cancel_delayed_work_sync(&gr_key_off_work);
-	gr_key_off(NULL);
+	if (gr_key_on)
+		preempt_notifier_dec();
 	for_each_possible_cpu(cpu)
 		irq_work_sync(&per_cpu_ptr(&gr_handoff_cpus, cpu)->work);
 	synchronize_rcu_tasks();

@@ -124,9 +124,11 @@ void gr_proc_give(struct gr_group *g, struct gr_proc *p, struct gr_thread *t)
 {
 	if (p->holder) {
 		gr_thread_lose(g, p->holder);
-		p->handoffs++;
-		g->handoffs++;
-		MIRROR_SET(g, handoffs);
+		if (!p->polls) {
+			p->handoffs++;
+			g->handoffs++;
+			MIRROR_SET(g, handoffs);
+		}
 	}
 	t->proc = p - g->procs;
 	t->last_proc = t->proc;

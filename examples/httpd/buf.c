@@ -70,7 +70,7 @@ void buf_reset(struct buf *b)
 void buf_free(struct buf *b)
 {
 	free(b->data);
-	*b = (struct buf){ 0 };
+	*b = (struct buf){0};
 }
 
 static int hex(char c)

@@ -232,7 +232,7 @@ static int send_error(struct conn *c, int status)
 static int serve(struct conn *c)
 {
 	struct http_parser_url u;
-	struct request req = { 0 };
+	struct request req = {0};
 	int ret;
 
 	buf_reset(&c->reply.body);

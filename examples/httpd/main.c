@@ -25,7 +25,7 @@
 
 #include "httpd.h"
 
-struct config config = { .port = "8080" };
+struct config config = {.port = "8080"};
 
 static struct gr_chan *stop;
 
@@ -51,9 +51,13 @@ static bool parse_int(const char *s, int lo, int hi, int *value)
 static int parse_args(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "host", 1, NULL, 'h' }, { "port", 1, NULL, 'p' },  { "root", 1, NULL, 'r' },
-		{ "db", 1, NULL, 'd' },	  { "procs", 1, NULL, 'n' }, { "help", 0, NULL, '?' + 128 },
-		{ 0 },
+		{"host", 1, NULL, 'h'},
+		{"port", 1, NULL, 'p'},
+		{"root", 1, NULL, 'r'},
+		{"db", 1, NULL, 'd'},
+		{"procs", 1, NULL, 'n'},
+		{"help", 0, NULL, '?' + 128},
+		{0},
 	};
 	int c, port;
 
@@ -123,7 +127,7 @@ static void accept_loop(void *arg)
 
 static int main_goroutine(void *arg)
 {
-	struct gr_info info = { .size = sizeof(info) };
+	struct gr_info info = {.size = sizeof(info)};
 	int lfd = gr_tcp_listen(config.host, config.port, 1024);
 	pthread_t thread;
 	int ret;
@@ -141,8 +145,8 @@ static int main_goroutine(void *arg)
 		return 1;
 	}
 	gr_info(&info);
-	fprintf(stderr, "httpd: port %d, %d procs, backend %s\n", gr_tcp_port(lfd),
-		info.nr_procs, info.backend);
+	fprintf(stderr, "httpd: port %d, %d procs, backend %s\n", gr_tcp_port(lfd), info.nr_procs,
+		info.backend);
 	gr_chan_recv(stop, NULL, GR_FOREVER);
 	gr_close(lfd);
 	return 0;
@@ -150,7 +154,7 @@ static int main_goroutine(void *arg)
 
 int main(int argc, char **argv)
 {
-	struct gr_opts opts = { .size = sizeof(opts) };
+	struct gr_opts opts = {.size = sizeof(opts)};
 	sigset_t set;
 	int ret = parse_args(argc, argv);
 

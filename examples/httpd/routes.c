@@ -37,8 +37,7 @@ void reply_text(struct reply *r, int status, const char *fmt, ...)
 }
 
 /* 0, or a reply has been written */
-static int parameter(const struct request *req, const char *key, struct buf *value,
-		     struct reply *r)
+static int parameter(const struct request *req, const char *key, struct buf *value, struct reply *r)
 {
 	int ret = query_get(value, req->query, req->query_len, key);
 
@@ -90,7 +89,7 @@ static int open_regular(const char *path, off_t *size)
 static void file(const struct request *req, struct reply *r)
 {
 	const char *raw = req->path + strlen("/file/");
-	struct buf path = { 0 };
+	struct buf path = {0};
 	size_t root_len;
 	int ret = -ENOENT;
 
@@ -119,7 +118,7 @@ static void file(const struct request *req, struct reply *r)
 
 static void sql(const struct request *req, struct reply *r)
 {
-	struct buf q = { 0 };
+	struct buf q = {0};
 
 	if (!config.db)
 		reply_text(r, 404, "no database is served: start with --db");
@@ -140,8 +139,8 @@ static void print_addresses(const struct addrinfo *ai, struct buf *out)
 
 static void lookup(const struct request *req, struct reply *r)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *ai;
-	struct buf h = { 0 };
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *ai;
+	struct buf h = {0};
 	int ret;
 
 	if (!parameter(req, "h", &h, r)) {
@@ -158,7 +157,7 @@ static void lookup(const struct request *req, struct reply *r)
 
 static void block(const struct request *req, struct reply *r)
 {
-	struct buf value = { 0 };
+	struct buf value = {0};
 	struct timespec ts;
 	char *end;
 	long ms;
@@ -168,7 +167,7 @@ static void block(const struct request *req, struct reply *r)
 		if (end == value.data || *end || ms < 0 || ms > MAX_BLOCK_MS) {
 			reply_text(r, 400, "ms must be 0..%d", MAX_BLOCK_MS);
 		} else {
-			ts = (struct timespec){ ms / 1000, ms % 1000 * 1000000 };
+			ts = (struct timespec){ms / 1000, ms % 1000 * 1000000};
 			while (nanosleep(&ts, &ts))
 				;
 			buf_printf(&r->body, "slept %ld ms\n", ms);
@@ -179,7 +178,7 @@ static void block(const struct request *req, struct reply *r)
 
 static void stats(const struct request *req, struct reply *r)
 {
-	struct gr_info i = { .size = sizeof(i) };
+	struct gr_info i = {.size = sizeof(i)};
 	struct buf *b = &r->body;
 	int ret = gr_info(&i);
 
@@ -200,8 +199,8 @@ static const struct {
 	const char *path;
 	void (*fn)(const struct request *req, struct reply *r);
 } routes[] = {
-	{ "/", hello },	      { "/file/", file },   { "/sql", sql },
-	{ "/lookup", lookup }, { "/block", block }, { "/stats", stats },
+	{"/", hello},	     {"/file/", file},	{"/sql", sql},
+	{"/lookup", lookup}, {"/block", block}, {"/stats", stats},
 };
 
 /* exact, except that /file/ is a prefix */

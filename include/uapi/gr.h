@@ -206,7 +206,7 @@ struct gr_mirror {
 	__u32 dead;		/* the group was shut down */
 	__u32 pad1[9];
 	__u64 blocks;		/* a running thread fell asleep in goroutine code */
-	__u64 handoffs;
+	__u64 handoffs;		/* ... and lost its P for it */
 	__u64 unblocks;		/* a thread that had lost its P came back */
 	__u64 pad2[5];
 };

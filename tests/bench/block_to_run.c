@@ -47,7 +47,7 @@ static void spinner(void *arg)
 
 static int64_t one_round(void)
 {
-	struct timespec ts = { .tv_nsec = GR_MS };
+	struct timespec ts = {.tv_nsec = GR_MS};
 	int64_t t0;
 
 	atomic_store(&armed, 1);
@@ -67,7 +67,7 @@ static int by_value(const void *a, const void *b)
 
 static void print(int64_t *d)
 {
-	struct gr_info info = { .size = sizeof(info) };
+	struct gr_info info = {.size = sizeof(info)};
 
 	gr_info(&info);
 	qsort(d, nr_rounds, sizeof(*d), by_value);
@@ -100,7 +100,7 @@ static int bench(void *arg)
 
 int main(int argc, char **argv)
 {
-	struct gr_opts opts = { .size = sizeof(opts), .nr_procs = 1 };
+	struct gr_opts opts = {.size = sizeof(opts), .nr_procs = 1};
 	int64_t *d;
 
 	if (argc > 2 || (argc == 2 && (nr_rounds = atoi(argv[1])) < 1)) {

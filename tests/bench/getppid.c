@@ -75,8 +75,8 @@ static struct gr_hint *setup(int fd)
 
 static double attached(int fd, struct gr_hint *hint)
 {
-	struct gr_attach a = { .flags = GR_ATTACH_RUN };
-	struct gr_detach d = { 0 };
+	struct gr_attach a = {.flags = GR_ATTACH_RUN};
+	struct gr_detach d = {0};
 	volatile struct gr_hint_thread *t;
 	double v;
 

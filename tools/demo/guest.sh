@@ -66,7 +66,7 @@ disk()
 	r=$T/disk
 	mkdir -p "$r/bin" "$r/demo" "$r/etc" "$r/proc" "$r/sys" "$r/dev" "$r/tmp" "$r/out" "$r/data"
 	cp "$(command -v busybox)" "$r/bin/busybox"
-	for a in sh nproc sleep grep tail head rm mkdir cat kill uname mount; do
+	for a in sh nproc timeout sleep grep tail head rm mkdir cat kill uname mount; do
 		ln -s busybox "$r/bin/$a"
 	done
 	for p in wrk curl taskset; do

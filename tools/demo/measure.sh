@@ -82,28 +82,35 @@ stop_server()
 
 fast()
 {
-	(on_cpu 1 wrk -t1 -c8 -d"$2"s -s "$BIN/fast.lua" "$URL/") > "$OUT/$1" || die "wrk: $1"
+	(on_cpu 1 timeout $(($2 + 30)) wrk -t1 -c8 -d"$2"s -s "$BIN/fast.lua" "$URL/") \
+		> "$OUT/$1" || die "wrk: $1"
 	grep '^{' "$OUT/$1" >/dev/null || die "wrk printed nothing: $1"
 }
 
-# three kinds of events around one /block request while short requests keep the P busy
+# Three kinds of events around one /block request while short requests keep the P busy. The events
+# are switched on while nothing runs, and only recording starts under load (see init.sh: an
+# emulator may trip over kernel text that changes while it executes).
 trace_events()
 {
 	[ -d "$TRACE/events/gr" ] || mount -t tracefs tracefs "$TRACE" 2>/dev/null
 	[ -d "$TRACE/events/gr" ] || return
+	echo 0 > "$TRACE/tracing_on"
 	echo > "$TRACE/trace"
-	(fast kmod.trace-load 2) &
-	load=$!
-	sleep 0.3
 	for e in block handoff unblock; do
 		echo 1 > "$TRACE/events/gr/$e/enable"
 	done
+	(fast kmod.trace-load 2) &
+	load=$!
+	sleep 0.3
+	echo 1 > "$TRACE/tracing_on"
 	fetch "/block?ms=5" >/dev/null
+	echo 0 > "$TRACE/tracing_on"
+	wait "$load"
+	cat "$TRACE/trace" > "$OUT/trace"
 	for e in block handoff unblock; do
 		echo 0 > "$TRACE/events/gr/$e/enable"
 	done
-	cat "$TRACE/trace" > "$OUT/trace"
-	wait "$load"
+	echo 1 > "$TRACE/tracing_on"
 }
 
 http()
@@ -115,8 +122,8 @@ http()
 	say "$impl: short requests alone, $SECS s"
 	fast "$impl.alone" "$SECS"
 	say "$impl: short requests while 50 clients block, $SECS s"
-	(on_cpu 1 wrk -t1 -c50 -d$((SECS + 2))s --timeout 10s -s "$BIN/block.lua" "$URL/") \
-		> "$OUT/$impl.blockers" &
+	(on_cpu 1 timeout $((SECS + 60)) wrk -t1 -c50 -d$((SECS + 2))s --timeout 10s \
+		-s "$BIN/block.lua" "$URL/") > "$OUT/$impl.blockers" &
 	blockers=$!
 	sleep 1
 	fast "$impl.blocking" "$SECS"
@@ -135,8 +142,8 @@ block_to_run()
 	say "$1: from block to the next goroutine, 300 times"
 	prog=block_to_run
 	[ "$1" != go ] || prog=go-block_to_run
-	GR_BACKEND=$1 "$BIN/$prog" > "$OUT/$1.b2r" 2>>"$OUT/$1.log" ||
-		die "$1: block_to_run: $(tail -n 3 "$OUT/$1.log")"
+	GR_BACKEND=$1 timeout 60 "$BIN/$prog" > "$OUT/$1.b2r" 2>>"$OUT/$1.log" ||
+		die "$1: block_to_run: status $?: $(tail -n 3 "$OUT/$1.log")"
 }
 
 mkdir -p "$OUT"

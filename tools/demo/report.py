@@ -116,24 +116,24 @@ def print_latency():
 
 
 def trace_trio(lines):
-    """block, handoff and unblock of one thread, in this order."""
-    event = re.compile(r"(block|handoff|unblock): (.*)")
-    slot = None
-    trio = []
+    """block, handoff and unblock of a thread that slept for the 5 ms of the request, or []."""
+    event = re.compile(r" ([0-9.]+): (block|handoff|unblock): (.*)")
+    open_trios = {}
     for line in lines:
         m = event.search(line)
         if not m:
             continue
-        kind, f = m[1], dict(x.split("=") for x in m[2].split())
-        if kind == "block" and not trio and f.get("handoff") == "1":
-            trio, slot = [line], f["slot"]
-        elif kind == "handoff" and len(trio) == 1 and f["from"] == slot:
-            trio.append(line)
-        elif kind == "unblock" and len(trio) == 2 and f["slot"] == slot:
-            return trio + [line]
-        elif kind == "unblock" and f["slot"] == slot:
-            trio = []
-    return trio
+        at, kind, f = float(m[1]), m[2], dict(x.split("=") for x in m[3].split())
+        slot = f.get("slot", f.get("from"))
+        if kind == "block":
+            open_trios[slot] = (at, [line])
+        elif kind == "handoff" and slot in open_trios:
+            open_trios[slot][1].append(line)
+        elif kind == "unblock" and slot in open_trios:
+            start, trio = open_trios.pop(slot)
+            if len(trio) == 2 and at - start >= 0.005:
+                return trio + [line]
+    return []
 
 
 def print_trace():
@@ -141,8 +141,10 @@ def print_trace():
     if not lines:
         print("No tracepoint output (tracefs events/gr was not readable)\n")
         return
-    print("One /block request in tracefs, events/gr/{block,handoff,unblock}")
-    for line in trace_trio(lines) or lines[:3]:
+    trio = trace_trio(lines)
+    what = "A thread that blocked for 5 ms or more" if trio else "The first lines (no hand-off was seen)"
+    print(f"{what} in tracefs, events/gr/{{block,handoff,unblock}}")
+    for line in trio or lines[:3]:
         print("  " + re.sub(r"\s+", " ", line.strip()))
     print()
 
@@ -161,9 +163,9 @@ def print_getppid():
 
 def print_next():
     print("What to try next\n"
-          "  build/demo/bin/httpd --db /tmp/x.db       the same server on this machine; then\n"
+          "  build/examples/httpd --db x.db            the same server on this machine; then\n"
           "  curl localhost:8080/stats                 what the runtime counts\n"
-          "  GR_BACKEND=futex build/demo/bin/httpd     without the module, whatever is there\n"
+          "  GR_BACKEND=futex build/examples/httpd     without the module, whatever is there\n"
           "  insmod gr.ko                              then `make run` measures this kernel\n"
           "  GR_DEMO_SECONDS=20 make run               longer, steadier figures")
 

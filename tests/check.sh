@@ -1,0 +1,30 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# check.sh - every test there is; `make check`. Each part goes on after another one failed.
+# Ends with "N passed, N failed, N skipped"; exit 0 only if nothing failed.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+START=$SECONDS
+MAKE="make --no-print-directory"
+
+step()
+{
+    echo "== $* ($((SECONDS - START)) s)"
+}
+
+rm -f build/*.tap build/vm/*.tap
+step "build"
+$MAKE all || exit 1
+$MAKE build-tests || exit 1
+step "lint"
+tests/lint.sh > build/lint.log
+step "unit tests on this machine"
+tests/host.sh unit 120 $($MAKE -s print-unit)
+step "unit tests with sanitizers"
+$MAKE SAN=address,undefined build-unit > build/asan.log 2>&1 || cat build/asan.log
+tests/host.sh asan 300 $($MAKE -s SAN=address,undefined print-unit)
+step "inside stock kernels"
+tests/vm/suite.sh $($MAKE -s print-unit) -- $($MAKE -s print-ktests)
+step "done"
+exec tests/tap.py build/lint.tap build/unit.tap build/asan.tap build/vm/6.12.tap build/vm/6.1.tap
