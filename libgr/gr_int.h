@@ -79,6 +79,7 @@ struct g {
 	void *arg;
 	const char *name;
 	uint64_t id;
+	uint32_t io_calls; /* io.c: calls that did not have to wait */
 	/* park handshake: run on g0 after the switch, see g_park() */
 	bool (*commit)(struct g *, void *);
 	void *commit_arg;

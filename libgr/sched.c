@@ -27,7 +27,7 @@
 #include "switch.h"
 
 #define GLOBAL_EVERY 61	 /* a prime, as in Go: nothing else runs in step with it */
-#define POLL_EVERY 16	 /* turns between two looks at a busy P's ring */
+#define SUBMIT_EVERY 4	 /* turns that queued requests of a busy P wait at most */
 #define SUBMIT_AT 32	 /* queued requests that do not wait for that */
 #define GLOBAL_BATCH 128 /* half a ring */
 
@@ -213,14 +213,12 @@ int gr_yield(void)
 
 /* ---- the loop ---- */
 
-/* the own ring's completions and what waits to be submitted */
-static void poll_own(struct p *p)
+/* a plain memory read when there is nothing */
+static void harvest_own(struct p *p)
 {
 	struct g *list = NULL;
-	int n;
+	int n = netpoll_harvest(p, &list);
 
-	netpoll_submit(p);
-	n = netpoll_harvest(p, &list);
 	g_ready_list(list, n);
 }
 
@@ -258,15 +256,17 @@ static struct g *find_local(struct m *m, bool *inherit)
 	}
 	if (timers_next(p) != INT64_MAX)
 		timers_run(p, gr_now());
-	if (++p->poll_tick % POLL_EVERY == 0 || netpoll_queued(p) >= SUBMIT_AT)
-		poll_own(p);
+	if (++p->poll_tick % SUBMIT_EVERY == 0 || netpoll_queued(p) >= SUBMIT_AT)
+		netpoll_submit(p);
+	harvest_own(p);
 	g = runq_get_local(p, inherit);
 	if (g)
 		return g;
 	g = globq_get_local(p, batch_size());
 	if (g)
 		return g;
-	poll_own(p);
+	netpoll_submit(p);
+	harvest_own(p);
 	return runq_get_local(p, inherit);
 }
 

@@ -2,16 +2,18 @@
 /* lock_test.c - struct lock: exclusion under contention, try, and misuse that must not pass. */
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "gr_int.h"
 #include "mix.h"
 
 #define WORKERS 4
-#define ROUNDS 50000
+#define ROUNDS 20000
 
 static struct lock lock;
 static long plain; /* protected by lock */
 
+/* now and then the holder sleeps, so that all others sleep on the lock, and must all be woken */
 static void count_up(void *arg)
 {
 	(void)arg;
@@ -20,6 +22,8 @@ static void count_up(void *arg)
 		if (i % 3 || !lock_try(&lock))
 			lock_acquire(&lock);
 		plain++;
+		if (i % 512 == 0)
+			nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
 		lock_release(&lock);
 		rt_exit();
 	}

@@ -110,6 +110,9 @@ static void odd_deadlines(void)
 	tap_ok(timers_next(&proc) == 1, "a deadline of 0 does not read as none");
 	tap_ok(timers_run(&proc, 0) == 0 && timers_run(&proc, 1) == 1, "and fires");
 	timer_add_to(&proc, t, 5);
+	timer_init(&timers[1], fire);
+	timer_add_to(&proc, &timers[1], 9);
+	tap_ok(timer_del(t) && timers_next(&proc) == 9, "del of the earliest publishes the next");
 	timers_fini(&proc);
 	tap_ok(timers_next(&proc) == INT64_MAX && !hint.pending, "fini forgets what is armed");
 }

@@ -54,11 +54,46 @@ static void done(void *arg)
 	gr_wg_done(arg);
 }
 
-#define GONE 300
+#define GONE 2000
 
 static struct gr_wg gone[GONE];
+static atomic_int turn;
 
-/* the waiter gives the memory of its wg back as soon as wait returns */
+static void done_in_turn(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < GONE; i++) {
+		while (turn <= i)
+			gr_yield(); /* -EPERM and no more, on a plain thread */
+		gr_wg_done(&gone[i]);
+	}
+}
+
+/* Look for the very moment when the count becomes 0, then give the memory back. */
+static void gone_after_look(void)
+{
+	struct gr_wg ee;
+	int touched = 0;
+
+	memset(&ee, 0xee, sizeof(ee));
+	memset(gone, 0, sizeof(gone));
+	turn = 0;
+	mix_go(done_in_turn, NULL);
+	for (int i = 0; i < GONE; i++) {
+		gr_wg_add(&gone[i], 1);
+		turn = i + 1;
+		for (int n = 1; gr_wg_wait(&gone[i], GR_NOW); n++)
+			if (n % 64 == 0)
+				gr_yield();
+		memset(&gone[i], 0xee, sizeof(gone[i]));
+	}
+	mix_join();
+	for (int i = 0; i < GONE; i++)
+		touched += memcmp(&gone[i], &ee, sizeof(ee)) != 0;
+	tap_ok(!touched, "%s: nobody writes to a wg after it was seen to be 0", mix.name);
+}
+
+/* the same for a waiter that sleeps */
 static void gone_after_wait(void)
 {
 	struct gr_wg ee;
@@ -66,7 +101,7 @@ static void gone_after_wait(void)
 
 	memset(&ee, 0xee, sizeof(ee));
 	memset(gone, 0, sizeof(gone));
-	for (int i = 0; i < GONE; i++) {
+	for (int i = 0; i < 300; i++) {
 		gr_wg_add(&gone[i], 2);
 		mix_go(done, &gone[i]);
 		mix_go(done, &gone[i]);
@@ -74,7 +109,7 @@ static void gone_after_wait(void)
 		memset(&gone[i], 0xee, sizeof(gone[i]));
 	}
 	mix_join();
-	for (int i = 0; i < GONE; i++)
+	for (int i = 0; i < 300; i++)
 		touched += memcmp(&gone[i], &ee, sizeof(ee)) != 0;
 	tap_ok(!touched, "%s: nobody writes to a wg after the wait", mix.name);
 }
@@ -82,6 +117,7 @@ static void gone_after_wait(void)
 static void body(void)
 {
 	many();
+	gone_after_look();
 	gone_after_wait();
 }
 
