@@ -261,16 +261,18 @@ static void gr_return(struct gr_thread *t)
 	struct gr_group *g = t->group;
 	struct gr_proc *p;
 	bool kick = false;
+	u32 hint;
 
 	raw_spin_lock_irq(&g->lock);
-	if (t->state != GR_T_BLOCKED || g->dead)
+	hint = READ_ONCE(g->hthreads[t->slot].flags);
+	/* runtime code without a P gave it up itself, and asks for one with PARK */
+	if (t->state != GR_T_BLOCKED || g->dead || (hint & GR_HF_RUNTIME))
 		goto out;
 	p = gr_proc_free_for(g, t);
 	if (p) {
 		gr_proc_give(g, p, t);
 	} else {
-		/* runtime code, and a poller, look at the mirror themselves */
-		if (READ_ONCE(g->hthreads[t->slot].flags) & (GR_HF_RUNTIME | GR_HF_POLL))
+		if (hint & GR_HF_POLL)	/* looks at the mirror itself */
 			goto out;
 		if (signal_pending(current) || gr_syscall_restarts() ||
 		    !gr_return_sleep(g, t)) {

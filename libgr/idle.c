@@ -240,15 +240,18 @@ static void idle_poll(struct m *m)
 {
 	struct p *p = m->p;
 	struct m *self = m;
-	int64_t deadline = poll_deadline(p);
+	int64_t deadline;
 
 	netpoll_submit(p);
-	atomic_store_explicit(&m->poll_deadline, deadline, memory_order_relaxed);
+	/* until it is known, every timer that is armed meanwhile counts as earlier */
+	atomic_store_explicit(&m->poll_deadline, INT64_MAX, memory_order_relaxed);
 	atomic_store_explicit(&m->poll_p, p, memory_order_relaxed);
 	atomic_store(&m->poll_state, 1);
 	atomic_store(&p->poller, m);
 	atomic_fetch_add(&sched.nr_polling, 1);
-	atomic_thread_fence(memory_order_seq_cst); /* F2 */
+	atomic_thread_fence(memory_order_seq_cst); /* F2; and timer.c F1: poller before timers */
+	deadline = poll_deadline(p);
+	atomic_store_explicit(&m->poll_deadline, deadline, memory_order_relaxed);
 	if (!work_anywhere() && !sched_stopping() && !netpoll_ready(p)) {
 		atomic_store_explicit((_Atomic uint32_t *)&m->hint->flags, GR_HF_POLL,
 				      memory_order_release);
