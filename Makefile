@@ -25,7 +25,7 @@ EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c)) $(
 UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
 KTESTS := $(patsubst tests/kselftest/%.c,build/kselftest/%,$(wildcard tests/kselftest/*.c))
 
-all: $(B)/libgr.a $(B)/$(SONAME) $(B)/libgr.pc $(EXAMPLES)
+all: $(B)/libgr.a $(B)/$(SONAME) $(EXAMPLES)
 
 help:
 	@echo "make            the library and the examples, into build/"
@@ -73,12 +73,9 @@ $(B)/$(SONAME): $(PIC) libgr/libgr.map
 		-Wl,-z,defs $(LDFLAGS) -o $@ $(PIC) $(LIBS)
 	@ln -sf $(SONAME) $(B)/libgr.so
 
-$(B)/libgr.pc: libgr/libgr.pc.in Makefile
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' $< > $@
-
 # ---- examples and tests ----
 
-$(B)/examples/httpd: $(wildcard examples/httpd/*.c) $(B)/libgr.a
+$(B)/examples/httpd: $(wildcard examples/httpd/*.[ch]) $(B)/libgr.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) -o $@ $(filter %.c,$^) $(B)/libgr.a \
 		$(LDFLAGS) -lhttp_parser -lsqlite3 $(LIBS)
@@ -113,7 +110,7 @@ kmod:
 	@cp build/kmod/kmod/gr.ko build/kmod/gr.ko
 
 test: $(UNIT) all
-	@tests/host.sh unit 60 $(UNIT); tests/tap.py build/unit.tap
+	@tests/host.sh unit 60 $(UNIT) tests/readme.sh tests/httpd.sh; tests/tap.py build/unit.tap
 
 test-vm: $(UNIT) $(KTESTS)
 	@tests/vm/suite.sh $(UNIT) -- $(KTESTS); tests/tap.py build/vm/6.12.tap build/vm/6.1.tap
@@ -142,7 +139,8 @@ install: all
 	install -m 755 $(B)/$(SONAME) $(DESTDIR)$(LIBDIR)/libgr.so.$(VERSION)
 	ln -sf libgr.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libgr.so
-	install -m 644 $(B)/libgr.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
+		libgr/libgr.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/libgr.pc
 
 clean:
 	rm -rf build build-*

@@ -21,10 +21,11 @@ step "lint"
 tests/lint.sh > build/lint.log
 step "unit tests on this machine"
 tests/host.sh unit 120 $($MAKE -s print-unit)
+tests/host.sh system 120 tests/readme.sh tests/httpd.sh
 step "unit tests with sanitizers"
 $MAKE SAN=address,undefined build-unit > build/asan.log 2>&1 || cat build/asan.log
 tests/host.sh asan 300 $($MAKE -s SAN=address,undefined print-unit)
 step "inside stock kernels"
 tests/vm/suite.sh $($MAKE -s print-unit) -- $($MAKE -s print-ktests)
 step "done"
-exec tests/tap.py build/lint.tap build/unit.tap build/asan.tap build/vm/6.12.tap build/vm/6.1.tap
+exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/asan.tap build/vm/6.12.tap build/vm/6.1.tap

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# setup.sh [run|test] - everything `make run` and `make check` need, installed once.
+# setup.sh [run|test|all] - everything `make run` and `make check` need, installed once.
+# "all" adds what builds a kernel from its source, for debug kernels.
 #
 # Packages come from apt. Kernels are only unpacked, into a cache outside the tree
 # (GR_CACHE, default ~/.cache/gr): nothing appears in /boot, the boot loader is not touched.
@@ -9,6 +10,8 @@
 #   CACHE/kernels/{boot,lib/modules}        the stock kernels, as QEMU boots them
 #   CACHE/kernels/SERIES                    one line: the version of 6.12 and of 6.1
 #   CACHE/kernels/usr/src/linux-headers-V   headers that `make -C ... M=...` accepts
+#   CACHE/kernel/SERIES/env                 KVER= KDIR= KIMAGE= KMODDIR= KVMLINUX=, for the shell
+#   CACHE/kernel/SERIES/vmlinux             the image unpacked: boots seconds faster
 #   CACHE/kselftest/                        the kernel's own test harness headers
 #
 # Done already: under a second. A step writes beside its place and renames at the end, so an
@@ -16,6 +19,7 @@
 set -eu
 
 WHAT=${1:-test}
+case $WHAT in run | test | all) ;; *) echo "usage: setup.sh [run|test|all]" >&2; exit 1 ;; esac
 CACHE=${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}
 SERIES="6.12 6.1"
 
@@ -42,6 +46,8 @@ e2fsprogs        disk of the demonstration's guest
 xz-utils         kernel modules come compressed
 zstd             so do others
 libelf1          tools of the kernel's build
+libssl3          so does this
+pahole           type information of modules: part of their build
 python3          reports
 ca-certificates  apt over https
 "
@@ -52,6 +58,13 @@ sparse           checks the module
 git              clean clone in the tests
 linux-source-6.12  kselftest_harness.h and checkpatch.pl
 perl             runs checkpatch.pl
+"
+ALL_PACKAGES="
+bc               time constants of a kernel build
+flex             its configuration language
+bison            the same
+libelf-dev       objtool
+libssl-dev       signing of modules
 "
 
 say()
@@ -85,17 +98,21 @@ apt_update_once()
 {
     [ -n "${UPDATED:-}" ] && return
     UPDATED=1
+    if [ "$(id -u)" != 0 ] && ! command -v sudo > /dev/null; then
+        say "not root and no sudo: going on with the package lists as they are"
+        return
+    fi
     say "asking the archive what is new"
     as_root apt-get update -q > /dev/null || say "apt-get update failed; going on with old lists"
 }
 
 install_packages()
 {
-    local p
+    local p have
     MISSING=
+    have=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$@" 2> /dev/null || true)
     for p in "$@"; do
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2> /dev/null)" = installed ] ||
-            MISSING="$MISSING $p"
+        grep -qx "$p installed" <<< "$have" || MISSING="$MISSING $p"
     done
     [ -n "$MISSING" ] || return 0
     apt_update_once
@@ -105,13 +122,12 @@ install_packages()
         $MISSING > /dev/null || die "could not install:$MISSING"
 }
 
-# newest KVER of a series, by the archive's meta package
+# newest KVER of a series, by the archive's meta packages
 newest()
 {
-    local meta=linux-image-$1-amd64
-    [ "$1" = 6.1 ] && meta=linux-image-amd64
-    apt-cache depends "$meta" 2> /dev/null |
-        sed -n 's/.*Depends: linux-image-\([0-9].*-amd64\)$/\1/p' | head -n 1
+    apt-cache depends "linux-image-$1-amd64" linux-image-amd64 2> /dev/null |
+        sed -n 's/.*Depends: linux-image-\([0-9].*-amd64\)$/\1/p' |
+        awk -v s="$1." 'index($0, s) == 1 { print; exit }'
 }
 
 # Unpack image, headers and kbuild of version $1 into directory $2.
@@ -145,20 +161,20 @@ get_kernel()
 {
     local series=$1 root=$CACHE/kernels v old tmp
     old=$(cat "$root/$series" 2> /dev/null || true)
+    [ -f "$root/boot/vmlinuz-$old" ] || old=
     # look for a newer one at most once a day
-    if [ -n "$old" ] && [ -f "$root/boot/vmlinuz-$old" ] &&
-        [ -n "$(find "$root/$series" -mtime -1)" ]; then
-        return
-    fi
+    [ -n "$old" ] && [ -n "$(find "$root/$series" -mtime -1)" ] && return
     apt_update_once
     v=$(newest "$series")
     if [ -z "$v" ] || [ "$v" = "$old" ]; then
-        [ -n "$old" ] || die "the archive has no linux-image of series $series; see docs/dependencies.md"
+        [ -n "$old" ] || die "the archive has no linux-image of series $series: use Debian 12"
+        [ -n "$v" ] || say "the archive names no kernel $series; using $old from the cache"
         touch "$root/$series"
         return
     fi
     say "unpacking stock kernel $v into $root"
     mkdir -p "$root"
+    rm -rf "$root"/.new.*
     tmp=$(mktemp -d "$root/.new.XXXXXX")
     if ! unpack_kernel "$v" "$tmp"; then
         rm -rf "$tmp"
@@ -170,6 +186,48 @@ get_kernel()
     rm -rf "$tmp"
     fix_headers "$root" "$v"
     echo "$v" > "$root/.$series" && mv "$root/.$series" "$root/$series"
+}
+
+# the ELF image inside a bzImage: try each place that looks like the start of compressed data
+extract_vmlinux()
+{
+    python3 - "$1" "$2" << 'EOF'
+import subprocess, sys
+data = open(sys.argv[1], 'rb').read()
+for magic, tool in ((b'\x28\xb5\x2f\xfd', 'zstd'), (b'\xfd7zXZ\0', 'xz'), (b'\x1f\x8b\x08', 'gzip')):
+    at = data.find(magic)
+    while at >= 0:
+        elf = subprocess.run([tool, '-dcq'], input=data[at:], capture_output=True).stdout
+        if elf.startswith(b'\x7fELF'):
+            open(sys.argv[2], 'wb').write(elf)
+            sys.exit(0)
+        at = data.find(magic, at + 1)
+sys.exit(1)
+EOF
+}
+
+# What the test runner reads about a series; env comes last: with it everything is there.
+write_env()
+{
+    local root=$CACHE/kernels d=$CACHE/kernel/$1 v fast
+    v=$(cat "$root/$1")
+    [ -f "$d/env" ] && grep -qx "KVER=$v" "$d/env" && return
+    mkdir -p "$d"
+    rm -f "$d/env"
+    PATH=$PATH:/usr/sbin:/sbin depmod -b "$root" "$v"
+    fast=$d/vmlinux
+    if extract_vmlinux "$root/boot/vmlinuz-$v" "$d/.vmlinux"; then
+        mv "$d/.vmlinux" "$fast"
+    else
+        say "no ELF image found in kernel $v: it boots from its bzImage, slower"
+        fast=$root/boot/vmlinuz-$v
+    fi
+    {
+        echo "KVER=$v"
+        printf '%s=%q\n' KDIR "$root/usr/src/linux-headers-$v" KIMAGE "$root/boot/vmlinuz-$v" \
+            KMODDIR "$root/lib/modules/$v" KVMLINUX "$fast"
+    } > "$d/.env"
+    mv "$d/.env" "$d/env"
 }
 
 get_kselftest()
@@ -193,12 +251,16 @@ if ! command -v apt-get > /dev/null; then
         "busybox cpio kmod e2fsprogs xz zstd python3 and unpack a 6.12 kernel with headers, or load gr.ko"
 fi
 mkdir -p "$CACHE"
+exec 9> "$CACHE/.lock"
+flock 9
 PACKAGES=$(names "$RUN_PACKAGES")
 [ "$WHAT" = run ] || PACKAGES="$PACKAGES $(names "$TEST_PACKAGES")"
+[ "$WHAT" != all ] || PACKAGES="$PACKAGES $(names "$ALL_PACKAGES")"
 # shellcheck disable=SC2086
 install_packages $PACKAGES
 for s in $SERIES; do
     [ "$WHAT" = run ] && [ "$s" != 6.12 ] && continue
     get_kernel "$s"
+    write_env "$s"
 done
 [ "$WHAT" = run ] || get_kselftest

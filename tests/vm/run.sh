@@ -1,76 +1,151 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# run.sh SERIES NAME MANIFEST FILE... - run tests inside a stock kernel, in QEMU.
+# run.sh SERIES [OPTION]... --test "NAME|SECONDS|ENVIRONMENT|COMMAND"...
+# run.sh SERIES NAME MANIFEST FILE...     (MANIFEST: lines "NAME|SECONDS|COMMAND", programs in /t)
+#   - run tests inside a stock kernel, in QEMU.
 #
-# Job: build gr.ko for the kernel, pack busybox, init.sh, MANIFEST and the FILEs (programs; the
-# libraries they load come along) into an initramfs, boot, and leave what the tests printed in
-# build/vm/NAME.tap for tests/tap.py. Prints one line per test as it goes.
+# SERIES is 6.12 or 6.1. The first word of COMMAND, where it is a file here, goes along with its
+# libraries; COMMAND itself is for the guest's shell. Options:
+#   --name NAME       results in build/vm/NAME.{tap,log,art}; default SERIES
+#   --module kmod     build that directory's gr.ko and load it     --ko FILE   load this one
+#   --modules "M..."  load these of the kernel's own first, with their dependencies
+#   --file FILE[:GUEST-PATH]  goes along             --disk IMAGE  raw, as /dev/vda
+#   --smp N (2)  --mem M (1G)  --limit SECONDS (1200)  --cmdline "ARGS"  --icount   see vm.sh
+#   --debug           the kernel of CACHE/kernel/SERIES-debug/env, a debug build that you made
+# Prints a line for each test as it ends, the details of failures, and the counts. What tests left
+# in $GR_ARTEFACTS is in build/vm/NAME.artefacts/ then.
 #
-# Exit: 0 only if the guest wrote "verdict: pass".  Callers: the Makefile; people.
-# Environment: GR_CACHE (see tools/setup.sh), SMP (2), MEM (1G), VM_SECONDS (1200),
-# QEMU_EXTRA, GUEST_ARGS (kernel command line), VERBOSE=1 shows the guest's console.
+# Exit: 0 only if the guest's verdict is pass and nothing in its output contradicts it.
+# Callers: the Makefile, selftest.sh; people. Environment: GR_CACHE (tools/setup.sh), VERBOSE=1
+# for the console, QEMU_EXTRA; for the second form also SMP, MEM, VM_SECONDS, GUEST_ARGS.
 set -eu
 cd "$(dirname "$0")/../.."
-SERIES=$1 NAME=$2 MANIFEST=$3
-shift 3
-KERNELS=${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}/kernels
-KVER=$(cat "$KERNELS/$SERIES")
+CACHE=${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}
+SMP=${SMP:-2} MEM=${MEM:-1G} LIMIT=${VM_SECONDS:-1200} CMDLINE=${GUEST_ARGS:-}
+MODULE='' KO='' MODULES='' DISK='' ICOUNT=''
 OUT=build/vm
 T=$(mktemp -d)
-trap 'rm -rf "$T"' EXIT
-mkdir -p $OUT
-rm -f "$OUT/$NAME.tap" "$OUT/$NAME.log"
+FILES=() TESTS=()
 
-KO=$(tests/vm/kmod.sh "$SERIES")
-
-# a program, and the libraries that it loads
-install_program()
+die()
 {
-    local lib
-    cp "$1" "$T/t/"
-    for lib in $(ldd "$1" 2> /dev/null | awk '$3 ~ /^\// { print $3 } $1 ~ /^\// { print $1 }'); do
-        [ -e "$T$lib" ] && continue
-        mkdir -p "$T$(dirname "$lib")"
-        cp -L "$lib" "$T$lib"
+    echo "run: $*" >&2
+    exit 1
+}
+
+add_test()
+{
+    local name seconds environment command program
+    IFS='|' read -r name seconds environment command <<< "$1"
+    [[ $name =~ ^[^[:space:]]+$ && $seconds =~ ^[1-9][0-9]*$ && -n $command ]] ||
+        die "not NAME|SECONDS|ENVIRONMENT|COMMAND: $1"
+    program=${command%%[[:space:]]*}
+    if [ -f "$program" ]; then
+        FILES+=("$program")
+        command="/t/$(basename "$program")${command#"$program"}"
+    elif [[ $program == */* && $program != /t/* && $program != /bin/* ]]; then
+        die "test $name: no program $program"
+    fi
+    echo "$name|$seconds|$environment|$command" >> "$T/manifest"
+}
+
+options()
+{
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --icount) ICOUNT=-i; shift; continue ;;
+        --debug) SERIES=$SERIES-debug; shift; continue ;;
+        esac
+        [ $# -ge 2 ] || die "$1 needs a value"
+        case $1 in
+        --test) TESTS+=("$2") ;;
+        --name) ;; # known already
+        --module) MODULE=$2 ;;
+        --ko) KO=$2 ;;
+        --modules) MODULES=$2 ;;
+        --file) FILES+=("$2") ;;
+        --disk) DISK=$2 ;;
+        --smp) SMP=$2 ;;
+        --mem) MEM=$2 ;;
+        --limit) LIMIT=$2 ;;
+        --cmdline) CMDLINE=$2 ;;
+        *) die "unknown option $1" ;;
+        esac
+        shift 2
     done
 }
 
-mkdir -p "$T/bin" "$T/t" "$T/etc"
-cp "$(command -v busybox)" "$T/bin/busybox"
-cp tests/vm/init.sh "$T/init"
-cp "$MANIFEST" "$T/t/manifest"
-cp "$KO" "$T/t/gr.ko"
-echo "127.0.0.1 localhost" > "$T/etc/hosts"
-echo "hosts: files" > "$T/etc/nsswitch.conf"
-echo "root:x:0:0:root:/:/bin/sh" > "$T/etc/passwd"
-for f in "$@"; do
-    install_program "$f"
-done
-chmod +x "$T/init"
-(cd "$T" && find . | cpio -o -H newc --quiet -R 0:0 | gzip -1) > "$OUT/$NAME.rd"
-
-# one line per finished test while the guest runs
+# one line per finished test, until vm.sh is done
 follow()
 {
-    exec tail -n +1 -F "$OUT/$NAME.tap" 2> /dev/null > >(sed -u -n \
-        "s/\r//; s/^# end \([^ ]*\) 0$/vm $SERIES: \1 ok/p; t; s/^# end \(.*\)/vm $SERIES: \1 FAILED/p")
+    tail -n +1 -s 0.2 -f --pid="$VM" "$PREFIX.tap" | sed -u -n "
+        s/^# end \([^ ]*\) 0$/vm $SERIES: \1 ok/p; t
+        s/^# end \([^ ]*\) 4$/vm $SERIES: \1 skipped/p; t
+        s/^# end \(.*\)/vm $SERIES: \1 FAILED/p"
 }
 
+VM=''
+trap '[ -z "$VM" ] || kill $VM 2> /dev/null; rm -rf "$T"' EXIT
+trap 'exit 130' INT TERM HUP
+[ $# -ge 2 ] || die "usage: run.sh SERIES [OPTION]... --test \"NAME|SECONDS|ENV|COMMAND\"..."
+SERIES=$1
+shift
+# Old results go first: whatever fails from here on, nobody takes them for new ones.
+NAME=$SERIES
+if [[ $1 != --* ]]; then
+    NAME=$1
+else
+    for ((i = 1; i < $#; i++)); do
+        [ "${!i}" != --name ] || { j=$((i + 1)) && NAME=${!j}; }
+    done
+fi
+PREFIX=$OUT/$NAME
+mkdir -p "$OUT"
+rm -rf "$PREFIX".{tap,log,art,qemu,artefacts}
+
+if [[ $1 == --* ]]; then
+    options "$@"
+    for i in "${TESTS[@]}"; do
+        add_test "$i"
+    done
+else
+    MODULE=kmod
+    sed '/^#/d; /./!d; s/^\([^|]*|[^|]*|\)/\1|/' "$2" > "$T/manifest"
+    shift 2
+    FILES=("$@")
+fi
+[ -s "$T/manifest" ] || die "no tests"
+[ -f "$CACHE/kernel/$SERIES/env" ] || die "no kernel $SERIES in the cache: run tools/setup.sh test"
+# shellcheck disable=SC1090
+. "$CACHE/kernel/$SERIES/env"
+case $MODULE in
+'') ;;
+kmod) KO=$(tests/vm/kmod.sh "$SERIES") ;;
+*) die "--module knows kmod only; build yours and give --ko" ;;
+esac
+[ -z "$KO" ] || FILES+=("$KO:/t/gr.ko")
+${CC:-cc} -std=gnu11 -D_GNU_SOURCE -O2 -Wall -static -o "$T/judge" tests/vm/init.c
+tests/vm/mkrd.sh -k "$KMODDIR" -m "$MODULES" "$T/rd" tests/vm/init.sh \
+    "$T/judge:/judge" "$T/manifest" "${FILES[@]}"
+
 echo "vm $SERIES: booting $KVER for $NAME"
-follow &
-FOLLOW=$!
+status=0
+: > "$PREFIX.tap"
 # shellcheck disable=SC2086
-timeout "${VM_SECONDS:-1200}" qemu-system-x86_64 ${QEMU_ACCEL:--accel tcg,thread=multi} \
-    -cpu max,la57=off -smp "${SMP:-2}" -m "${MEM:-1G}" -display none -no-reboot -nodefaults \
-    -serial "file:$OUT/$NAME.log" -serial "file:$OUT/$NAME.tap" ${QEMU_EXTRA:-} \
-    -kernel "$KERNELS/boot/vmlinuz-$KVER" -initrd "$OUT/$NAME.rd" \
-    -append "console=ttyS0 quiet panic=-1 oops=panic mitigations=off nopti ${GUEST_ARGS:-}" \
-    < /dev/null > "$OUT/$NAME.qemu" 2>&1 || true
-sleep 0.3
-kill $FOLLOW && wait $FOLLOW 2> /dev/null || true
-rm -f "$OUT/$NAME.rd"
-[ -z "${VERBOSE:-}" ] || cat "$OUT/$NAME.log"
-VERDICT=$(tr -d '\r' < "$OUT/$NAME.tap" | sed -n 's/^verdict: //p' | tail -n 1)
-echo "vm $SERIES: $NAME: ${VERDICT:-no verdict, the guest died: see $OUT/$NAME.log}"
-[ "$VERDICT" = pass ]
+tests/vm/vm.sh -s "$SMP" -m "$MEM" -t "$LIMIT" -a "$CMDLINE" $ICOUNT ${DISK:+-d "$DISK"} \
+    "${KVMLINUX:-$KIMAGE}" "$T/rd" "$PREFIX" &
+VM=$!
+follow
+wait $VM || status=$?
+VM=''
+if [ -s "$PREFIX.art" ]; then
+    mkdir "$PREFIX.artefacts"
+    tar -xf "$PREFIX.art" -C "$PREFIX.artefacts" || status=1
+fi
+case $status in
+0 | 1) ;;
+*) echo "vm $SERIES: no verdict, the guest died: the end of $PREFIX.log"
+    tail -n 30 "$PREFIX.log" ;;
+esac
+tests/tap.py "$PREFIX.tap" && [ $status = 0 ]
