@@ -160,9 +160,12 @@ static int monitor(void)
 {
 	struct gr_monitor w = { .seen = dev.seen, .deadline = GR_NO_DEADLINE };
 
-	if (call(GR_IOC_MONITOR, &w))
-		return 0;
-	dev.seen = w.seen;
+	do {
+		if (call(GR_IOC_MONITOR, &w))
+			return 0;
+		dev.seen = w.seen;
+		/* a thread that parked since then has looked for itself */
+	} while (park_tab.mirror->nr_spares);
 	return 1;
 }
 

@@ -3,7 +3,7 @@
  * block_to_run - how long from the instant a goroutine blocks its thread until another one runs.
  *
  * One P that is always busy: goroutine B does nothing but yield. A arms a word, notes the time
- * and calls nanosleep(1 ms), of which libgr is not told. B notes when it finds the word armed:
+ * and calls nanosleep(20 ms), of which libgr is not told. B notes when it finds the word armed:
  * with one P that cannot be before A's thread gave it up. Should A come back first, B runs when A
  * waits for it, and the value says so by being longer than the sleep. The clock is read by a
  * system call, as the Go twin has to (tests/bench/go/block_to_run.go).
@@ -21,9 +21,11 @@
 
 #include "gr.h"
 
+#define BLOCK_MS 20
+
 static atomic_int armed; /* A stores 1, B stores 0 after ran: release/acquire pair */
 static int64_t ran;
-static int nr_rounds = 300;
+static int nr_rounds = 100;
 
 static int64_t now(void)
 {
@@ -47,7 +49,7 @@ static void spinner(void *arg)
 
 static int64_t one_round(void)
 {
-	struct timespec ts = {.tv_nsec = GR_MS};
+	struct timespec ts = {.tv_nsec = BLOCK_MS * GR_MS};
 	int64_t t0;
 
 	atomic_store(&armed, 1);

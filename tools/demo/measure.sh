@@ -139,7 +139,7 @@ http()
 
 block_to_run()
 {
-	say "$1: from block to the next goroutine, 300 times"
+	say "$1: from block to the next goroutine, 100 times"
 	prog=block_to_run
 	[ "$1" != go ] || prog=go-block_to_run
 	GR_BACKEND=$1 timeout 60 "$BIN/$prog" > "$OUT/$1.b2r" 2>>"$OUT/$1.log" ||

@@ -86,8 +86,8 @@ def print_b2r():
     for impl in IMPLS:
         for r in json_lines(f"{impl}.b2r"):
             print(f"  {impl:6} median {r['median']:9.1f} us   p99 {r['p99']:9.1f} us"
-                  f"   ({r['n']} blocks of 1 ms)")
-    print("  1000 us and more: nobody ran until the one that blocked came back by itself.\n")
+                  f"   ({r['n']} blocks of 20 ms)")
+    print("  20000 us and more: nobody ran until the one that blocked came back by itself.\n")
 
 
 def duration(ns):

@@ -17,6 +17,8 @@ import (
 	"unsafe"
 )
 
+const blockMs = 20
+
 var armed, ran int64
 
 func now() int64 {
@@ -37,7 +39,7 @@ func spinner() {
 }
 
 func round() int64 {
-	ts := syscall.Timespec{Nsec: 1000000}
+	ts := syscall.Timespec{Nsec: blockMs * 1000000}
 	atomic.StoreInt64(&armed, 1)
 	t0 := now()
 	syscall.Syscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0)
@@ -48,7 +50,7 @@ func round() int64 {
 }
 
 func main() {
-	n := 300
+	n := 100
 	if len(os.Args) > 1 {
 		v, err := strconv.Atoi(os.Args[1])
 		if err != nil || v < 1 {
