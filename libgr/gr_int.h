@@ -130,6 +130,7 @@ struct p {
 	struct g *gfree; /* dead goroutines with their stacks */
 	int nr_gfree;
 	uint32_t poll_tick;
+	uint32_t inherits; /* goroutines in a row that came from runnext */
 
 	/* timer_lock */
 	struct lock timer_lock;

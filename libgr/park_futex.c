@@ -226,6 +226,12 @@ static void wake_monitor(void)
 		futex(&pf.mon_word, FUTEX_WAKE, 1, NULL);
 }
 
+static void busy(void)
+{
+	if (atomic_load_explicit(&pf.mon_word, memory_order_relaxed))
+		wake_monitor();
+}
+
 static void need_thread(void)
 {
 	MIRROR_ADD(spare_needed, 1);
@@ -307,6 +313,7 @@ static int park(struct m *m, int64_t deadline, unsigned int *reason)
 			pf.permits--;
 		give(proc, m);
 		lock_release(&pf.lock);
+		busy();
 		*reason = GR_WAKE_WORK;
 		return proc;
 	}
@@ -375,12 +382,6 @@ static int yield(struct m *m, unsigned int *reason)
 	(void)m;
 	(void)reason;
 	return -EAGAIN; /* nobody is held back here */
-}
-
-static void busy(void)
-{
-	if (atomic_load_explicit(&pf.mon_word, memory_order_relaxed))
-		wake_monitor();
 }
 
 static void stop(void)

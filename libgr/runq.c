@@ -115,6 +115,15 @@ struct g *runq_get_local(struct p *p, bool *inherit)
 	}
 }
 
+void runq_demote_next_local(struct p *p)
+{
+	/* A3 */
+	uint64_t next = atomic_exchange_explicit(next_of(p), 0, memory_order_acq_rel);
+
+	if (next)
+		runq_put_local(p, (struct g *)(uintptr_t)next, false);
+}
+
 /* A ping-pong partner in runnext usually runs within a microsecond: leave it that long. */
 static struct g *steal_next(struct p *victim)
 {

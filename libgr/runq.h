@@ -9,6 +9,8 @@
 void runq_put_local(struct p *p, struct g *g, bool next);
 /* *inherit: it came from runnext */
 struct g *runq_get_local(struct p *p, bool *inherit);
+/* runnext loses its privilege: to the end of the ring */
+void runq_demote_next_local(struct p *p);
 /* half of victim's ring to p's, one of them returned; runnext only if take_next */
 struct g *runq_steal(struct p *p, struct p *victim, bool take_next);
 /* may be out of date at once; runnext counts */

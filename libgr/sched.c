@@ -30,6 +30,7 @@
 #define SUBMIT_EVERY 4	 /* turns that queued requests of a busy P wait at most */
 #define SUBMIT_AT 32	 /* queued requests that do not wait for that */
 #define GLOBAL_BATCH 128 /* half a ring */
+#define INHERIT_MAX 100	 /* turns that two goroutines may hand each other the slice */
 
 struct sched sched;
 struct park_tables park_tab;
@@ -259,6 +260,8 @@ static struct g *find_local(struct m *m, bool *inherit)
 	if (++p->poll_tick % SUBMIT_EVERY == 0 || netpoll_queued(p) >= SUBMIT_AT)
 		netpoll_submit(p);
 	harvest_own(p);
+	if (p->inherits >= INHERIT_MAX)
+		runq_demote_next_local(p);
 	g = runq_get_local(p, inherit);
 	if (g)
 		return g;
@@ -296,8 +299,12 @@ static void run(struct m *m, struct g *g, bool inherit)
 
 	if (m->spinning)
 		sched_stop_spinning(m);
-	if (!inherit)
+	if (inherit) {
+		p->inherits++;
+	} else {
+		p->inherits = 0;
 		p->q->tick++;
+	}
 	atomic_store_explicit(&p->nr_sched,
 			      atomic_load_explicit(&p->nr_sched, memory_order_relaxed) + 1,
 			      memory_order_relaxed);

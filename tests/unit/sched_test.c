@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -145,6 +146,59 @@ static void test_parallel(void)
 	atomic_store(&here, 0);
 	tap_ok(in_runtime(meet_all, NULL) == 0 && atomic_load(&ran) == procs,
 	       "procs=%d: all of them run goroutines at once", procs);
+}
+
+/* ---- a pair that hands the slice to and fro starves nobody ---- */
+
+static struct gr_chan *ping, *pong;
+static _Atomic bool enough;
+
+static void hit_back(void *unused)
+{
+	(void)unused;
+	while (!gr_chan_recv(ping, NULL, GR_FOREVER))
+		gr_chan_send(pong, NULL, GR_FOREVER);
+	gr_wg_done(&wg);
+}
+
+static void hit(void *unused)
+{
+	(void)unused;
+	while (!atomic_load(&enough) && !gr_chan_send(ping, NULL, GR_FOREVER))
+		gr_chan_recv(pong, NULL, GR_FOREVER);
+	gr_chan_close(ping);
+	gr_wg_done(&wg);
+}
+
+static void bystander(void *unused)
+{
+	(void)unused;
+	for (int i = 0; i < 100; i++)
+		gr_yield();
+	atomic_store(&enough, true);
+	gr_wg_done(&wg);
+}
+
+static int ping_pong(void *unused)
+{
+	(void)unused;
+	atomic_store(&enough, false);
+	gr_chan_new(&ping, 0, 0);
+	gr_chan_new(&pong, 0, 0);
+	gr_wg_add(&wg, 3);
+	gr_go(hit_back, NULL);
+	gr_go(hit, NULL);
+	gr_go(bystander, NULL);
+	int ret = gr_wg_wait(&wg, gr_after(20 * GR_SEC));
+
+	gr_chan_release(ping);
+	gr_chan_release(pong);
+	return ret;
+}
+
+static void test_ping_pong(void)
+{
+	tap_ok(in_runtime(ping_pong, NULL) == 0, "procs=%d: a ping-pong pair starves nobody", procs);
 }
 
 /* ---- blocking calls ---- */
@@ -291,6 +345,7 @@ int main(void)
 		test_tree();
 		test_yield();
 		test_parallel();
+		test_ping_pong();
 		test_block();
 		test_storm();
 	}
