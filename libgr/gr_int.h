@@ -88,7 +88,7 @@ struct g {
 	void *stack_lo;	  /* lowest usable byte */
 	size_t stack_size;
 	bool stack_default; /* g.c: of the runtime's default size */
-	bool canary; /* no guard page: the lowest word tells */
+	bool canary; /* no guard page: the lowest word is zero, or it overflowed */
 };
 
 /* ---- timers (timer.c): a 4-ary heap per P ---- */

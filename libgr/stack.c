@@ -7,8 +7,8 @@
  *
  * A stack is reserved, not committed: a small goroutine touches one page, which also holds its
  * descriptor. Guards: MADV_GUARD_INSTALL (6.13+: no extra mapping), else PROT_NONE by mprotect()
- * as long as vm.max_map_count allows (two mappings each), else a canary in the lowest word,
- * looked at when the goroutine parks.
+ * as long as vm.max_map_count allows (two mappings each), else the lowest word is the canary,
+ * looked at when the goroutine parks: zero as long as nobody got there, which costs no page.
  *
  * Layout of a stack:  lo | guard page | usable ... frames grow down | struct g | hi
  */
@@ -23,7 +23,6 @@
 #endif
 
 #define SLAB_STACKS 64
-#define CANARY 0x6772737461636bUL
 
 /* In the slab's first page: never malloc() in a runtime section. A thread that was held back
  * inside malloc() has the allocator's lock and needs a P, which we would not give up. */
@@ -54,7 +53,7 @@ void *stack_top(struct g *g)
 
 bool stack_overflowed(const struct g *g)
 {
-	return g->canary && *(const unsigned long *)g->stack_lo != CANARY;
+	return g->canary && *(const volatile unsigned long *)g->stack_lo != 0;
 }
 
 static void guard(struct g *g, char *lo, size_t page)
@@ -70,7 +69,6 @@ static void guard(struct g *g, char *lo, size_t page)
 		return;
 	g->stack_lo = lo;
 	g->canary = true;
-	*(unsigned long *)lo = CANARY;
 }
 
 static struct g *carve(char *lo, size_t size)
