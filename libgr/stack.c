@@ -88,7 +88,11 @@ static char *map(size_t bytes)
 	void *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
 
-	return mem == MAP_FAILED ? NULL : mem;
+	if (mem == MAP_FAILED)
+		return NULL;
+	/* the first touch of a stack must commit one page, not two megabytes */
+	madvise(mem, bytes, MADV_NOHUGEPAGE);
+	return mem;
 }
 
 /* a slab's stacks onto the free list; false: no memory */

@@ -202,11 +202,29 @@ static int by_waitpid(int *pipe)
 	return waitpid(pid, NULL, 0) != pid;
 }
 
+/* the state letter of a process, from /proc */
+static char proc_state(pid_t pid)
+{
+	char path[64], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "r");
+	if (f && fscanf(f, "%*d %*s %c", &state) != 1)
+		state = 0;
+	if (f)
+		fclose(f);
+	return state;
+}
+
 static int by_stop(int *pipe)
 {
 	pid_t pid = getpid(), child = fork();
 
 	if (!child) {
+		/* not before it has really stopped, or there is nothing to see */
+		while (proc_state(pid) != 'T')
+			sleep_us(500);
 		sleep_us(2000);
 		kill(pid, SIGCONT);
 		_exit(0);

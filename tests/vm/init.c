@@ -34,7 +34,7 @@
 #define SPLAT \
 	"BUG:|WARNING:|KASAN|KCSAN|UBSAN|INFO: (task|rcu)|possible .* (deadlock|dependency)|" \
 	"Invalid wait context|unreferenced object|Oops|general protection|soft lockup|" \
-	"hung task|blocked for more than"
+	"hung task|blocked for more than|Out of memory: Killed"
 #define GRACE_MS 10000
 
 /* who is where, for a test that does not end */

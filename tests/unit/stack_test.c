@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+/*
+ * stack_test.c - what a goroutine costs in memory, and what happens below its stack.
+ */
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "gr.h"
+#include "tap.h"
+
+#define MANY 50000 /* more than guard pages fit into the default vm.max_map_count */
+
+static long resident_kb(void)
+{
+	long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	if (!f || fscanf(f, "%*d %ld", &pages) != 1)
+		pages = -1;
+	if (f)
+		fclose(f);
+	return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static void wait_here(void *c)
+{
+	gr_chan_recv(c, NULL, GR_FOREVER);
+}
+
+static int park_many(void *kb)
+{
+	struct gr_chan *c;
+	long before = resident_kb();
+
+	gr_chan_new(&c, 0, 0);
+	for (int i = 0; i < MANY; i++)
+		if (gr_go(wait_here, c))
+			return -1;
+	for (int i = 0; i < 10; i++)
+		gr_yield();
+	*(long *)kb = resident_kb() - before;
+	gr_chan_close(c);
+	return 0;
+}
+
+/* ---- a child that overflows its stack must not live on ---- */
+
+static int depth;
+
+static __attribute__((noinline)) int dive(volatile char *above)
+{
+	volatile char here[1024];
+
+	here[0] = above[0];
+	depth++;
+	return depth < 1 << 20 ? dive(here) + here[0] : 0;
+}
+
+static void overflow(void *unused)
+{
+	char c = 0;
+
+	(void)unused;
+	dive(&c);
+}
+
+static int overflow_main(void *unused)
+{
+	struct gr_attr attr = { .size = sizeof(attr), .stack_size = 64 << 10 };
+
+	(void)unused;
+	gr_go_with(overflow, NULL, &attr);
+	gr_sleep(gr_after(20 * GR_SEC));
+	return 0;
+}
+
+static int child_status(void)
+{
+	struct rlimit none = { 0, 0 };
+	int status = 0;
+	pid_t pid = fork();
+
+	if (!pid) {
+		setrlimit(RLIMIT_CORE, &none);
+		signal(SIGSEGV, SIG_DFL);
+		_exit(gr_run(overflow_main, NULL, NULL));
+	}
+	waitpid(pid, &status, 0);
+	return status;
+}
+
+int main(void)
+{
+	struct gr_opts one = { .size = sizeof(one), .nr_procs = 1 };
+	int status = child_status();
+	long kb = 0;
+
+	tap_ok(WIFSIGNALED(status) || WEXITSTATUS(status) != 0,
+	       "an overflow of the stack ends the process");
+	tap_ok(gr_run(park_many, &kb, &one) == 0, "%d parked goroutines", MANY);
+	/* one page and its share of page tables; twice that would be two pages each */
+	tap_ok(kb > 0 && kb < MANY * 7, "they hold %ld bytes each", kb * 1024 / MANY);
+	return tap_done();
+}
