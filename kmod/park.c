@@ -135,12 +135,10 @@ static bool gr_unpark_one(struct gr_group *g, struct gr_wake *wake)
 		p = gr_proc_lazy(g);
 	spare = p ? gr_spare_near(g, p->cpu) : NULL;
 	if (!spare) {
-		/* once owed, the same wake-up does not ask for a thread again */
-		if (g->permits < g->nr_procs) {
+		if (g->permits < g->nr_procs)
 			g->permits++;
-			if (p)
-				gr_need_spare(g, wake);
-		}
+		if (p)
+			gr_need_spare(g, wake);
 		return false;
 	}
 	trace_unpark(spare->slot, (int)(p - g->procs));

@@ -7,6 +7,7 @@
  * submitted them exits, and a spare costs little.
  */
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -25,11 +26,26 @@ static void link_m(struct m *m)
 	lock_release(&sched.ms_lock);
 }
 
+/* Threads that have joined the group, or failed to; the monitor starts one at a time. */
+static _Atomic int nr_joined;
+
+static void joined(void)
+{
+	atomic_fetch_add(&nr_joined, 1);
+	syscall(SYS_futex, &nr_joined, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static void wait_joined(int before)
+{
+	while (atomic_load(&nr_joined) == before)
+		syscall(SYS_futex, &nr_joined, FUTEX_WAIT_PRIVATE, before, NULL, NULL, 0);
+}
+
 /* the last one out wakes gr_run() */
 static void m_leave(void)
 {
 	if (atomic_fetch_sub(&sched.nr_ms, 1) == 1)
-		syscall(SYS_futex, &sched.nr_ms, 129 /* WAKE | PRIVATE */, 1, NULL, NULL, 0);
+		syscall(SYS_futex, &sched.nr_ms, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 static void *m_main(void *arg)
@@ -41,6 +57,7 @@ static void *m_main(void *arg)
 	m->rng = m->tid * 2654435761u | 1;
 	m_set_self(m);
 	proc = sched.ops->attach(m, true);
+	joined();
 	if (proc >= GR_NO_PROC) {
 		m->depth = 1; /* the scheduler is the runtime */
 		m_set_proc(m, proc);
@@ -97,8 +114,14 @@ void *m_monitor(void *unused)
 {
 	struct timespec pause = { 0, 1000000 };
 
-	while (sched.ops->monitor())
+	while (sched.ops->monitor()) {
+		int before = atomic_load(&nr_joined);
+
+		/* until it has joined, the same lack would be reported again and again */
 		if (m_start())
 			nanosleep(&pause, NULL);
+		else
+			wait_joined(before);
+	}
 	return unused;
 }
