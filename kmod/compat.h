@@ -13,6 +13,12 @@
 #include <linux/sched.h>
 #include <linux/wait.h>
 
+#include <uapi/gr.h>
+
+#ifdef GR_HAVE_URING_CANCEL
+#include <linux/io_uring/cmd.h>
+#endif
+
 #ifndef CONFIG_PREEMPT_NOTIFIERS
 #error "gr needs CONFIG_PREEMPT_NOTIFIERS (every kernel with KVM has it)"
 #endif
@@ -71,5 +77,29 @@ static inline void gr_wake_task(struct task_struct *task, bool here)
 	}
 	default_wake_function(&entry, TASK_INTERRUPTIBLE, flags, NULL);
 }
+
+/*
+ * Ring requests of a driver. Cancellation came with 6.7; without it there are none of ours.
+ * io_uring_cmd_done() lost its second result later.
+ */
+#ifdef GR_HAVE_URING_CANCEL
+#define GR_FEATURES GR_FEAT_ALL
+
+static inline const void *gr_cmd_payload(struct io_uring_cmd *cmd)
+{
+	return io_uring_sqe_cmd(cmd->sqe);
+}
+
+static inline void gr_cmd_done(struct io_uring_cmd *cmd, int ret, unsigned int issue_flags)
+{
+#ifdef GR_HAVE_URING_DONE_RES2
+	io_uring_cmd_done(cmd, ret, 0, issue_flags);
+#else
+	io_uring_cmd_done(cmd, ret, issue_flags);
+#endif
+}
+#else
+#define GR_FEATURES (GR_FEAT_ALL & ~GR_FEAT_URING_PARK)
+#endif
 
 #endif /* GR_COMPAT_H */

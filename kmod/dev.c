@@ -7,8 +7,8 @@
  * user on success.
  *
  * The last descriptor. close() under a parked thread must not leave it asleep for ever, but
- * release() cannot come while its ioctl holds the file. So ioctls in progress and mappings are
- * counted, and flush() shuts the group down when no other reference is left. A descriptor that
+ * release() cannot come while its ioctl holds the file. So ioctls in progress, mappings and ring
+ * requests are counted, and flush() shuts the group down when no other reference is left. A descriptor that
  * was passed to another process keeps the group alive, as with a pipe. Racy on purpose: an
  * ioctl that has its file reference but is not counted yet looks like another descriptor, so
  * the parked threads stay until a signal or the end of the process. GR_IOC_SHUTDOWN is exact.
@@ -16,6 +16,7 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/poll.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
@@ -29,6 +30,7 @@ union gr_arg {
 	struct gr_park park;
 	struct gr_unpark unpark;
 	struct gr_monitor monitor;
+	struct gr_switch switch_to;
 };
 
 /* -errno unless the caller may use @g */
@@ -87,6 +89,13 @@ static int gr_call_monitor(struct gr_group *g, union gr_arg *arg)
 	return gr_monitor(g, &arg->monitor);
 }
 
+static int gr_call_switch(struct gr_group *g, union gr_arg *arg)
+{
+	struct gr_thread *t = gr_thread_by_slot(g, arg->switch_to.slot);
+
+	return t ? gr_switch(t, &arg->switch_to) : -ESRCH;
+}
+
 static int gr_call_shutdown(struct gr_group *g, union gr_arg *arg)
 {
 	gr_group_shutdown(g);
@@ -105,6 +114,7 @@ static const struct gr_call {
 	{ GR_IOC_YIELD, gr_call_yield },
 	{ GR_IOC_MONITOR, gr_call_monitor },
 	{ GR_IOC_SHUTDOWN, gr_call_shutdown },
+	{ GR_IOC_SWITCH, gr_call_switch },
 };
 
 static long gr_call_run(struct gr_group *g, const struct gr_call *call, void __user *uarg)
@@ -121,7 +131,7 @@ static long gr_call_run(struct gr_group *g, const struct gr_call *call, void __u
 	if (copy_from_user(&arg, uarg, size))
 		return -EFAULT;
 	ret = call->fn(g, &arg);
-	if (ret < 0)
+	if (ret < 0 && ret != -EOPNOTSUPP)	/* SETUP: tells what is offered */
 		return ret;
 	if ((_IOC_DIR(call->cmd) & _IOC_READ) && copy_to_user(uarg, &arg, size))
 		return -EFAULT;
@@ -140,6 +150,58 @@ static long gr_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	ret = gr_call_run(g, &gr_calls[nr], (void __user *)arg);
 	atomic_dec(&g->nr_calls);
 	return ret;
+}
+
+/* ---- read and poll ---- */
+
+#define GR_READ_BATCH 16
+
+/* bytes copied, 0 nothing there */
+static ssize_t gr_read_some(struct gr_group *g, char __user *buf, size_t len)
+{
+	struct gr_event events[GR_READ_BATCH];
+	unsigned int n;
+
+	n = gr_event_peek(g, events, min_t(size_t, len / sizeof(*events), GR_READ_BATCH));
+	if (copy_to_user(buf, events, n * sizeof(*events)))
+		return -EFAULT;
+	gr_event_drop(g, n);
+	return n * sizeof(*events);
+}
+
+static ssize_t gr_read(struct file *file, char __user *buf, size_t len, loff_t *pos)
+{
+	struct gr_group *g = file->private_data;
+	ssize_t ret = gr_group_check_caller(g);
+
+	if (ret && ret != -ESHUTDOWN)
+		return ret;
+	if (!g->record)
+		return -EOPNOTSUPP;
+	if (len < sizeof(struct gr_event))
+		return -EINVAL;
+	for (;;) {
+		ret = mutex_lock_interruptible(&g->read_lock);
+		if (ret)
+			return ret;
+		ret = gr_read_some(g, buf, len);
+		mutex_unlock(&g->read_lock);
+		if (ret || READ_ONCE(g->dead))
+			return ret;
+		if (file->f_flags & O_NONBLOCK)
+			return -EAGAIN;
+		ret = gr_event_wait(g);
+		if (ret)
+			return ret;
+	}
+}
+
+static __poll_t gr_poll(struct file *file, struct poll_table_struct *pt)
+{
+	struct gr_group *g = file->private_data;
+	int ret = gr_group_check_caller(g);
+
+	return ret && ret != -ESHUTDOWN ? EPOLLERR : gr_event_poll(g, file, pt);
 }
 
 /* ---- mmap ---- */
@@ -208,7 +270,8 @@ static int gr_flush(struct file *file, fl_owner_t id)
 {
 	struct gr_group *g = file->private_data;
 
-	if (file_count(file) <= 1 + atomic_read(&g->nr_calls) + atomic_read(&g->nr_vmas))
+	if (file_count(file) <= 1 + atomic_read(&g->nr_calls) + atomic_read(&g->nr_vmas) +
+				atomic_read(&g->nr_cmds))
 		gr_group_shutdown(g);
 	return 0;
 }
@@ -232,5 +295,10 @@ const struct file_operations gr_fops = {
 	.release = gr_release,
 	.unlocked_ioctl = gr_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	.read = gr_read,
+	.poll = gr_poll,
+#ifdef GR_HAVE_URING_CANCEL
+	.uring_cmd = gr_uring_cmd,
+#endif
 	.mmap = gr_mmap,
 };

@@ -17,6 +17,7 @@
 #define GR_KMOD_H
 
 #include <linux/hrtimer.h>
+#include <linux/irq_work.h>
 #include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/mutex.h>
@@ -26,6 +27,8 @@
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/task_work.h>
+#include <linux/timekeeping.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include <uapi/gr.h>
@@ -33,8 +36,12 @@
 /* where SETUP says the hint pages are; the mirror is at 0 */
 #define GR_HINT_OFFSET (256ULL << 20)
 
+struct file;
 struct gr_group;
 struct gr_thread;
+struct io_uring_cmd;
+
+struct poll_table_struct;
 
 /* ---- stat.c: log2 histograms of nanoseconds ---- */
 enum gr_hist_kind {
@@ -60,12 +67,19 @@ int gr_shm_alloc(struct gr_shm *shm, size_t bytes);
 void gr_shm_free(struct gr_shm *shm);
 
 struct gr_proc {
+	struct gr_group *group;
+	struct hrtimer slice;		/* slice.c */
+
 	/* group->lock */
 	struct gr_thread *holder;	/* RUNNING or LAZY */
 	u32 state;			/* GR_P_* */
 	bool polls;			/* LAZY, and its holder sleeps on the P's behalf */
 	int cpu;			/* where it last ran */
 	u32 handoffs;
+	bool slice_on;			/* the timer is armed, or its callback will look again */
+	struct gr_thread *seen;		/* at the last half slice; only compared, never followed */
+	u32 seen_tick;
+	u32 halves;			/* half slices with the same thread and tick */
 };
 
 struct gr_group {
@@ -75,6 +89,8 @@ struct gr_group {
 	u32 id;
 	u32 nr_procs;
 	u32 max_threads;
+	u64 slice_ns;			/* 0: no preemption */
+	bool record;			/* GR_FEAT_EVENTS was asked for */
 	struct mm_struct *mm;		/* who may use it: this address space ... */
 	struct pid *tgid;		/* ... of this process */
 	struct gr_shm mirror_shm, hint_shm;
@@ -87,8 +103,12 @@ struct gr_group {
 	struct dentry *dir;
 
 	struct mutex setup_lock;	/* SETUP against itself */
+	struct mutex read_lock;		/* one reader takes records at a time */
 	atomic_t nr_calls;		/* ioctls in progress, each holds a file reference */
 	atomic_t nr_vmas;		/* mappings, each holds a file reference */
+	atomic_t nr_cmds;		/* pending ring requests, the same */
+	wait_queue_head_t wait;		/* read() and poll() */
+	struct irq_work wait_work;	/* wakes them: their lock may sleep on PREEMPT_RT */
 	struct work_struct free_work;
 
 	raw_spinlock_t lock;
@@ -102,9 +122,11 @@ struct gr_group {
 	unsigned long *spare_cpus;	/* bitmap: spares[cpu] is not empty */
 	u32 nr_idle, nr_lazy, nr_returners, nr_spares, nr_threads;
 	u32 permits;			/* wake-ups that found nobody, <= nr_procs */
-	u32 spare_needed;
+	u32 spare_needed, stalls;
 	struct task_struct *monitor;	/* sleeps in MONITOR */
-	u64 blocks, handoffs, unblocks;
+	u64 blocks, handoffs, unblocks, preempts, wakeups, returns, events_lost;
+	struct gr_event *events;	/* ring of GR_NR_EVENTS, oldest at event_head */
+	u32 event_head, nr_events;
 
 	struct gr_hist hist[GR_NR_HISTS];
 };
@@ -114,6 +136,7 @@ enum {
 	GR_TF_RETURN_ARMED,	/* return work is queued on the task */
 	GR_TF_HANDOFF_QUEUED,	/* on a CPU's hand-off list */
 	GR_TF_DEAD,		/* the task is dead: clean up, do not hand off */
+	GR_TF_PREEMPT,		/* its slice is over: give the P up at the return to user mode */
 };
 
 struct gr_thread {
@@ -137,25 +160,25 @@ struct gr_thread {
 	int spare_cpu;
 	u64 blocked_at;				/* ns */
 	u64 since;				/* ns: what led to the last wake-up, 0 unknown */
+	u64 queued_at;				/* ns: RETURNING since */
+	bool late_told;				/* ... and an event said that it is long */
+	bool permit;				/* a directed UNPARK came before the park */
+	struct io_uring_cmd *cmd;		/* pending GR_UCMD_PARK */
 	struct list_head node;			/* spares[] or returners */
 };
 
-/* tasks to wake once the lock is dropped */
+/* who to wake once the lock is dropped */
 #define GR_WAKE_BATCH 16
 struct gr_wake {
 	unsigned int nr;
 	struct task_struct *task[GR_WAKE_BATCH];
 };
 
-static inline void gr_wake_add(struct gr_wake *wake, struct gr_thread *t)
-{
-	wake->task[wake->nr++] = t->task;
-}
-
 /* outside group->lock, in the rcu_read_lock() section that began before it was taken */
 void gr_wake_flush(struct gr_wake *wake, bool here);
 
 /* ---- token.c: who holds which P; all of it under group->lock ---- */
+bool gr_proc_is_lazy(const struct gr_proc *p);
 bool gr_work_for(struct gr_group *g, struct gr_proc *p);
 bool gr_work_any(struct gr_group *g);
 struct gr_proc *gr_proc_free_for(struct gr_group *g, struct gr_thread *t);
@@ -168,14 +191,15 @@ void gr_proc_release(struct gr_group *g, struct gr_thread *t, struct gr_wake *wa
 void gr_proc_cover(struct gr_group *g, struct gr_wake *wake);
 void gr_thread_set_state(struct gr_group *g, struct gr_thread *t, u32 state);
 void gr_spare_push(struct gr_group *g, struct gr_thread *t, int cpu);
-void gr_spare_remove(struct gr_group *g, struct gr_thread *t);
 struct gr_thread *gr_spare_near(struct gr_group *g, int cpu);
+struct gr_thread *gr_spare_on(struct gr_group *g, const unsigned long *cpus, unsigned int nbits);
 void gr_returner_push(struct gr_group *g, struct gr_thread *t);
-void gr_returner_remove(struct gr_group *g, struct gr_thread *t);
 struct gr_thread *gr_returner_first(struct gr_group *g);
+void gr_unqueue(struct gr_group *g, struct gr_thread *t);
+void gr_wake_add(struct gr_group *g, struct gr_thread *t, struct gr_wake *wake);
 void gr_hand_over(struct gr_group *g, struct gr_proc *p, struct gr_thread *to, u32 reason,
 		  u64 since, struct gr_wake *wake);
-void gr_need_spare(struct gr_group *g, struct gr_wake *wake);
+void gr_need_spare(struct gr_group *g, struct gr_proc *p, struct gr_wake *wake);
 
 /* ---- group.c ---- */
 struct gr_group *gr_group_new(void);
@@ -203,11 +227,39 @@ static inline void gr_thread_get(struct gr_thread *t)
 
 /* ---- park.c ---- */
 int gr_park(struct gr_thread *t, struct gr_park *arg, bool yield);
+int gr_switch(struct gr_thread *t, struct gr_switch *arg);
+bool gr_sleep_until(s64 deadline);
+
+/* ---- unpark.c ---- */
 int gr_unpark(struct gr_group *g, struct gr_unpark *arg);
+
+/* ---- event.c ---- */
+#define GR_NR_EVENTS 256
+void gr_event_add(struct gr_group *g, u32 type, int slot, int proc, u32 value);
+unsigned int gr_event_peek(struct gr_group *g, struct gr_event *out, unsigned int max);
+void gr_event_drop(struct gr_group *g, unsigned int n);
+int gr_event_wait(struct gr_group *g);
+void gr_event_wake(struct gr_group *g);
+__poll_t gr_event_poll(struct gr_group *g, struct file *file, struct poll_table_struct *pt);
+void gr_event_init(struct gr_group *g);
+int gr_event_start(struct gr_group *g);
+void gr_event_stop(struct gr_group *g);
+void gr_event_fini(struct gr_group *g);
 int gr_monitor(struct gr_group *g, struct gr_monitor *arg);
+
+/* ---- slice.c ---- */
+void gr_slice_init(struct gr_proc *p);
+void gr_slice_start(struct gr_proc *p);
+struct gr_thread *gr_slice_next(struct gr_group *g, struct gr_thread *t, struct gr_wake *wake);
+
+/* ---- uring.c; the first only where the kernel can cancel ---- */
+int gr_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
+struct io_uring_cmd *gr_uring_take(struct gr_group *g, struct gr_thread *t);
+void gr_uring_done(struct gr_group *g, struct io_uring_cmd *cmd, int ret);
 
 /* ---- notify.c ---- */
 void gr_notify_thread_init(struct gr_thread *t);
+void gr_return_arm(struct gr_thread *t);
 bool gr_notify_is_ours(struct preempt_notifier *n);
 void gr_notify_need(void);
 int gr_notify_init(void);
@@ -215,6 +267,13 @@ void gr_notify_exit(void);
 
 /* ---- dev.c, stat.c ---- */
 extern const struct file_operations gr_fops;
+/* since the module was loaded; live: whose memory is not freed yet */
+struct gr_counters {
+	atomic_t groups_live, threads_live;
+	atomic_long_t groups, threads;
+};
+
+extern struct gr_counters gr_counters;
 void gr_hist_add(struct gr_group *g, enum gr_hist_kind kind, u64 since);
 void gr_stat_group_add(struct gr_group *g);
 void gr_stat_init(void);

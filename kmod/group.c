@@ -12,7 +12,12 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
+#include "compat.h"
 #include "gr_kmod.h"
+
+static uint gr_max_threads = GR_MAX_THREADS;
+module_param_named(max_threads, gr_max_threads, uint, 0644);
+MODULE_PARM_DESC(max_threads, "Most threads a group may ask for (default 32768)");
 
 static struct workqueue_struct *gr_wq;
 static atomic_t gr_next_id = ATOMIC_INIT(0);
@@ -22,6 +27,7 @@ static void gr_group_unalloc(struct gr_group *g)
 {
 	gr_shm_free(&g->mirror_shm);
 	gr_shm_free(&g->hint_shm);
+	gr_event_stop(g);
 	kvfree(g->procs);
 	kvfree(g->threads);
 	kvfree(g->spares);
@@ -37,13 +43,19 @@ static void gr_group_unalloc(struct gr_group *g)
 static void gr_group_free_work(struct work_struct *work)
 {
 	struct gr_group *g = container_of(work, struct gr_group, free_work);
+	u32 i;
 
 	debugfs_remove(g->dir);
+	/* nobody is left to start one: no thread holds a P */
+	for (i = 0; g->procs && i < g->nr_procs; i++)
+		hrtimer_cancel(&g->procs[i].slice);
 	gr_group_unalloc(g);
+	gr_event_fini(g);
 	if (g->mm)
 		mmdrop(g->mm);
 	put_pid(g->tgid);
 	mutex_destroy(&g->setup_lock);
+	atomic_dec(&gr_counters.groups_live);
 	kfree(g);
 }
 
@@ -63,13 +75,16 @@ struct gr_group *gr_group_new(void)
 	refcount_set(&g->refs, 1);
 	raw_spin_lock_init(&g->lock);
 	mutex_init(&g->setup_lock);
+	gr_event_init(g);
+	atomic_inc(&gr_counters.groups_live);
+	atomic_long_inc(&gr_counters.groups);
 	INIT_LIST_HEAD(&g->returners);
 	INIT_WORK(&g->free_work, gr_group_free_work);
 	gr_notify_need();
 	return g;
 }
 
-static int gr_group_alloc(struct gr_group *g)
+static int gr_group_alloc(struct gr_group *g, u64 features)
 {
 	size_t mproc = sizeof(struct gr_mirror);
 	size_t mthread = mproc + g->nr_procs * sizeof(struct gr_mirror_proc);
@@ -89,6 +104,11 @@ static int gr_group_alloc(struct gr_group *g)
 	g->spare_cpus = bitmap_zalloc(nr_cpu_ids, GFP_KERNEL_ACCOUNT);
 	if (!g->procs || !g->threads || !g->spares || !g->slots || !g->spare_cpus)
 		return -ENOMEM;
+	if (features & GR_FEAT_EVENTS) {
+		ret = gr_event_start(g);
+		if (ret)
+			return ret;
+	}
 
 	g->mirror = g->mirror_shm.addr;
 	g->mprocs = g->mirror_shm.addr + mproc;
@@ -109,8 +129,11 @@ static void gr_group_fill(struct gr_group *g)
 
 	for (i = 0; i < nr_cpu_ids; i++)
 		INIT_LIST_HEAD(&g->spares[i]);
-	for (i = 0; i < g->nr_procs; i++)
+	for (i = 0; i < g->nr_procs; i++) {
 		g->mprocs[i].thread = -1;
+		g->procs[i].group = g;
+		gr_slice_init(&g->procs[i]);
+	}
 	for (i = 0; i < g->max_threads; i++)
 		g->mthreads[i].proc = GR_NO_PROC;
 	g->nr_idle = g->nr_procs;
@@ -121,23 +144,28 @@ static void gr_group_fill(struct gr_group *g)
 
 static int gr_group_check(const struct gr_setup *arg)
 {
-	if (arg->size != sizeof(*arg) || arg->flags || arg->reserved0 ||
+	if (arg->size != sizeof(*arg) || arg->flags ||
 	    memchr_inv(arg->reserved, 0, sizeof(arg->reserved)))
 		return -EINVAL;
 	if (arg->abi_major != GR_ABI_MAJOR)
 		return -EPROTO;
-	if (arg->features & ~GR_FEAT_ALL)
+	if (arg->features & ~GR_FEATURES)
 		return -EOPNOTSUPP;
+	if (arg->slice_us &&
+	    (arg->slice_us < GR_SLICE_MIN_US || arg->slice_us > GR_SLICE_MAX_US))
+		return -EINVAL;
 	if (arg->nr_procs < 1 || arg->nr_procs > GR_MAX_PROCS ||
 	    arg->max_threads < arg->nr_procs || arg->max_threads > GR_MAX_THREADS)
 		return -EINVAL;
-	return 0;
+	return arg->max_threads > READ_ONCE(gr_max_threads) ? -EAGAIN : 0;
 }
 
 int gr_group_setup(struct gr_group *g, struct gr_setup *arg)
 {
 	int ret = gr_group_check(arg);
 
+	if (ret == -EOPNOTSUPP)
+		arg->features = GR_FEATURES;
 	if (ret)
 		return ret;
 	mutex_lock(&g->setup_lock);
@@ -147,7 +175,8 @@ int gr_group_setup(struct gr_group *g, struct gr_setup *arg)
 	}
 	g->nr_procs = arg->nr_procs;
 	g->max_threads = arg->max_threads;
-	ret = gr_group_alloc(g);
+	g->slice_ns = arg->slice_us * NSEC_PER_USEC;
+	ret = gr_group_alloc(g, arg->features);
 	if (ret) {
 		gr_group_unalloc(g);
 		goto out;
@@ -161,7 +190,7 @@ int gr_group_setup(struct gr_group *g, struct gr_setup *arg)
 	/* pairs with the acquire in gr_group_check_caller(), dev.c: all of the above is visible */
 	smp_store_release(&g->ready, true);
 	arg->abi_minor = min_t(u16, arg->abi_minor, GR_ABI_MINOR);
-	arg->features = GR_FEAT_ALL;
+	arg->features = GR_FEATURES;
 	arg->mirror_offset = 0;
 	arg->mirror_size = g->mirror_shm.nr_pages << PAGE_SHIFT;
 	arg->hint_offset = GR_HINT_OFFSET;
@@ -173,6 +202,7 @@ out:
 
 void gr_group_shutdown(struct gr_group *g)
 {
+	struct io_uring_cmd *cmd = NULL;
 	struct gr_wake wake = {};
 	u32 slot = 0;
 
@@ -187,15 +217,25 @@ void gr_group_shutdown(struct gr_group *g)
 		for (; slot < g->max_threads && wake.nr < GR_WAKE_BATCH - 1; slot++) {
 			struct gr_thread *t = g->threads[slot];
 
-			if (t && (t->state == GR_T_PARKED || t->state == GR_T_RETURNING))
-				gr_wake_add(&wake, t);
+			if (!t)
+				continue;
+			if (t->state == GR_T_PARKED || t->state == GR_T_RETURNING)
+				gr_wake_add(g, t, &wake);
+			cmd = gr_uring_take(g, t);
+			if (cmd) {
+				slot++;
+				break;
+			}
 		}
 		if (g->monitor)
 			wake.task[wake.nr++] = g->monitor;
 		raw_spin_unlock_irq(&g->lock);
 		gr_wake_flush(&wake, false);
 		rcu_read_unlock();
+		gr_uring_done(g, cmd, -ESHUTDOWN);
+		cmd = NULL;
 	} while (slot < g->max_threads);
+	wake_up_interruptible_all(&g->wait);
 }
 
 int gr_group_init(void)

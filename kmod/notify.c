@@ -11,6 +11,7 @@
  *                       processor up again, or arms the return work.
  *   gr_return_work()    task context, on the way to user mode, before one user instruction:
  *                       takes a processor or waits for one.
+ *                       A thread whose slice is over (slice.c) gives its own away there.
  *   gr_kick()           hard interrupt, shortly after a thread was let through without a
  *                       processor: if it is still on this CPU, arms the return work again.
  *
@@ -36,7 +37,6 @@
 #include <linux/ptrace.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task_stack.h>
-#include <linux/timekeeping.h>
 #include <asm/syscall.h>
 
 #include "compat.h"
@@ -133,7 +133,7 @@ static void gr_handoff(struct gr_thread *t, struct gr_wake *wake)
 		to = gr_spare_near(g, smp_processor_id());
 	}
 	if (!to) {
-		gr_need_spare(g, wake);
+		gr_need_spare(g, p, wake);
 		return;
 	}
 	trace_handoff(t->slot, to->slot, t->proc);
@@ -175,7 +175,8 @@ static void gr_handoff_irq(struct irq_work *work)
 
 /* ---- coming back ---- */
 
-static void gr_return_arm(struct gr_thread *t)
+/* @t looks at its state before its next user instruction. Any context, no lock held. */
+void gr_return_arm(struct gr_thread *t)
 {
 	if (test_and_set_bit(GR_TF_RETURN_ARMED, &t->flags))
 		return;
@@ -222,10 +223,9 @@ static bool gr_syscall_restarts(void)
 	return false;
 }
 
-/* Sleep until some thread hands us its processor. True: got one. */
-static bool gr_return_sleep(struct gr_group *g, struct gr_thread *t)
+/* Sleep until some thread hands us its processor. True: got one. In an RCU read section. */
+static bool gr_return_sleep(struct gr_group *g, struct gr_thread *t, struct gr_wake *wake)
 {
-	u64 queued_at = ktime_get_mono_fast_ns();
 	bool got;
 
 	lockdep_assert_held(&g->lock);
@@ -235,13 +235,16 @@ static bool gr_return_sleep(struct gr_group *g, struct gr_thread *t)
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE);
 		raw_spin_unlock_irq(&g->lock);
+		gr_wake_flush(wake, true);
+		rcu_read_unlock();
 		schedule();
+		rcu_read_lock();
 		raw_spin_lock_irq(&g->lock);
 		got = t->state == GR_T_RUNNING;
 		if (got)
 			break;
 		if (g->dead || signal_pending(current)) {
-			gr_returner_remove(g, t);
+			gr_unqueue(g, t);
 			gr_thread_set_state(g, t, GR_T_BLOCKED);
 			break;
 		}
@@ -250,41 +253,70 @@ static bool gr_return_sleep(struct gr_group *g, struct gr_thread *t)
 	t->waiting = false;
 	if (got) {
 		trace_return_run(t->slot, t->proc);
-		gr_hist_add(g, GR_HIST_RETURN_RUN, queued_at);
+		gr_hist_add(g, GR_HIST_RETURN_RUN, t->queued_at);
 		gr_hist_add(g, GR_HIST_BLOCK_HANDOFF, t->since);
 	}
 	return got;
 }
 
-static void gr_return(struct gr_thread *t)
+/* The slice is over: the processor goes on with another thread, and @t queues behind all. */
+static void gr_preempt(struct gr_group *g, struct gr_thread *t, struct gr_wake *wake)
 {
-	struct gr_group *g = t->group;
-	struct gr_proc *p;
-	bool kick = false;
-	u32 hint;
+	struct gr_proc *p = &g->procs[t->proc];
+	struct gr_thread *to = NULL;
 
-	raw_spin_lock_irq(&g->lock);
-	hint = READ_ONCE(g->hthreads[t->slot].flags);
-	/* runtime code without a P gave it up itself, and asks for one with PARK */
-	if (t->state != GR_T_BLOCKED || g->dead || (hint & GR_HF_RUNTIME))
-		goto out;
-	p = gr_proc_free_for(g, t);
+	if (!signal_pending(current) && !gr_syscall_restarts())
+		to = gr_slice_next(g, t, wake);
+	if (!to)
+		return;
+	g->preempts++;
+	WRITE_ONCE(g->mirror->preempts, g->preempts);
+	trace_preempt(t->slot, to->slot, t->proc);
+	p->cpu = raw_smp_processor_id();
+	gr_hand_over(g, p, to, GR_WAKE_HANDOFF, 0, wake);
+}
+
+/* @t needs a processor. True: look again soon, it goes on without one. */
+static bool gr_return_wait(struct gr_group *g, struct gr_thread *t, u32 hint,
+			   struct gr_wake *wake)
+{
+	struct gr_proc *p = gr_proc_free_for(g, t);
+
 	if (p) {
 		gr_proc_give(g, p, t);
 	} else {
 		if (hint & GR_HF_POLL)	/* looks at the mirror itself */
-			goto out;
+			return false;
 		if (signal_pending(current) || gr_syscall_restarts() ||
-		    !gr_return_sleep(g, t)) {
-			kick = !g->dead;
-			goto out;
-		}
+		    !gr_return_sleep(g, t, wake))
+			return !g->dead;
 	}
 	g->unblocks++;
 	WRITE_ONCE(g->mirror->unblocks, g->unblocks);
 	trace_unblock(t->slot, t->proc);
-out:
+	return false;
+}
+
+static void gr_return(struct gr_thread *t)
+{
+	bool kick = false, slice = test_and_clear_bit(GR_TF_PREEMPT, &t->flags);
+	struct gr_group *g = t->group;
+	struct gr_wake wake = {};
+	u32 hint;
+
+	rcu_read_lock();
+	raw_spin_lock_irq(&g->lock);
+	g->returns++;
+	WRITE_ONCE(g->mirror->returns, g->returns);
+	hint = READ_ONCE(g->hthreads[t->slot].flags);
+	if (t->state == GR_T_RUNNING && slice && !hint && !g->dead)
+		gr_preempt(g, t, &wake);
+	/* runtime code without a P gave it up itself, and asks for one with PARK */
+	if (t->state == GR_T_BLOCKED && !g->dead && !(hint & GR_HF_RUNTIME))
+		kick = gr_return_wait(g, t, hint, &wake);
 	raw_spin_unlock_irq(&g->lock);
+	gr_wake_flush(&wake, true);
+	rcu_read_unlock();
 	if (kick)
 		hrtimer_start(&t->kick, GR_KICK_NS, HRTIMER_MODE_REL_PINNED_HARD);
 }

@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * park.c - PARK, YIELD, UNPARK and MONITOR: threads that sleep until there is a P for them.
+ * park.c - PARK, YIELD and SWITCH: threads that sleep until there is a P for them.
  *
  * No wake-up is lost, for two reasons. A parker makes its P idle (visible in the mirror),
  * executes a full fence, and only then looks at the hints; a publisher stores the hint, fences,
  * and only then looks at the mirror: one of them sees the other (G1 in token.c). And an UNPARK
- * that finds nobody leaves a permit, which the next parker consumes instead of sleeping.
+ * that finds nobody (unpark.c) leaves a permit, which the next parker consumes instead of
+ * sleeping; a directed one leaves it with the thread.
  *
  * Sleep: state PARKED and TASK_INTERRUPTIBLE are set before the lock is dropped, and a waker
  * sets RUNNING under the lock before it wakes, so schedule() cannot miss it. A thread leaves
  * the loop with a P exactly when its state is RUNNING.
  */
+#include <linux/err.h>
 #include <linux/hrtimer.h>
+#include <linux/nospec.h>
 #include <linux/sched/signal.h>
-#include <linux/timekeeping.h>
 
 #include "compat.h"
 #include "gr_kmod.h"
 #include "trace.h"
 
 /* Sleep once, with or without a deadline. True: the deadline passed. */
-static bool gr_sleep_until(s64 deadline)
+bool gr_sleep_until(s64 deadline)
 {
 	ktime_t at = ns_to_ktime(deadline);
 
@@ -49,15 +51,13 @@ static struct gr_proc *gr_park_skip(struct gr_group *g, struct gr_thread *t, u32
 	return p;
 }
 
-/* As a spare of this core, with group->lock held; 0 when it has a P. */
+/* On the list that it waits on, with group->lock held; 0 when it has a P. */
 static int gr_park_sleep(struct gr_group *g, struct gr_thread *t, s64 deadline,
 			 struct gr_wake *wake)
 {
 	bool late = false;
 	int ret = 0;
 
-	gr_spare_push(g, t, raw_smp_processor_id());
-	trace_park(t->slot);
 	t->waiting = true;
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE);
@@ -76,7 +76,7 @@ static int gr_park_sleep(struct gr_group *g, struct gr_thread *t, s64 deadline,
 		else if (late)
 			ret = -ETIMEDOUT;
 		if (ret) {
-			gr_spare_remove(g, t);
+			gr_unqueue(g, t);
 			gr_thread_set_state(g, t, GR_T_BLOCKED);
 			break;
 		}
@@ -89,11 +89,37 @@ static int gr_park_sleep(struct gr_group *g, struct gr_thread *t, s64 deadline,
 	return ret;
 }
 
+/*
+ * The caller, which holds no P any more, goes on with one or sleeps: as a spare of this core or,
+ * if it was told to run already, as a returner. 0 when it has a P.
+ */
+static int gr_park_wait(struct gr_group *g, struct gr_thread *t, u32 flags, s64 deadline,
+			struct gr_wake *wake)
+{
+	struct gr_proc *p;
+
+	t->reason = GR_WAKE_WORK;
+	t->since = 0;
+	p = t->permit ? gr_proc_free_for(g, t) : gr_park_skip(g, t, flags);
+	if (p) {
+		t->permit = false;
+		gr_proc_give(g, p, t);
+		return 0;
+	}
+	if (t->permit) {
+		t->permit = false;
+		gr_returner_push(g, t);
+	} else {
+		gr_spare_push(g, t, raw_smp_processor_id());
+		trace_park(t->slot);
+	}
+	return gr_park_sleep(g, t, deadline, wake);
+}
+
 int gr_park(struct gr_thread *t, struct gr_park *arg, bool yield)
 {
 	struct gr_group *g = t->group;
 	struct gr_wake wake = {};
-	struct gr_proc *p;
 	int ret = 0;
 
 	if ((arg->flags & ~GR_PARK_NOWORK) || arg->deadline < GR_NO_DEADLINE)
@@ -108,13 +134,12 @@ int gr_park(struct gr_thread *t, struct gr_park *arg, bool yield)
 		ret = -EAGAIN;
 		goto out;
 	}
-	gr_proc_release(g, t, &wake);
-	p = gr_park_skip(g, t, arg->flags);
-	if (p) {
-		gr_proc_give(g, p, t);
-		t->reason = GR_WAKE_WORK;
+	if (!(t->permit && t->proc >= 0)) {
+		gr_proc_release(g, t, &wake);
+		ret = gr_park_wait(g, t, arg->flags, arg->deadline, &wake);
 	} else {
-		ret = gr_park_sleep(g, t, arg->deadline, &wake);
+		t->permit = false;	/* told to run, and it does */
+		t->reason = GR_WAKE_WORK;
 	}
 	arg->proc = t->proc;
 	arg->reason = ret ? 0 : t->reason;
@@ -125,81 +150,54 @@ out:
 	return ret;
 }
 
-/* One idle, else one lazy processor gets a thread. False: nobody, or nothing, to wake. */
-static bool gr_unpark_one(struct gr_group *g, struct gr_wake *wake)
+/* The thread whose name is @slot, if a SWITCH may hand it a processor; or an ERR_PTR. */
+static struct gr_thread *gr_switch_target(struct gr_group *g, struct gr_thread *t, s32 slot)
 {
-	struct gr_proc *p = gr_proc_idle(g, -1);
-	struct gr_thread *spare;
+	struct gr_thread *to;
 
-	if (!p)
-		p = gr_proc_lazy(g);
-	spare = p ? gr_spare_near(g, p->cpu) : NULL;
-	if (!spare) {
-		if (g->permits < g->nr_procs)
-			g->permits++;
-		if (p)
-			gr_need_spare(g, wake);
-		return false;
-	}
-	trace_unpark(spare->slot, (int)(p - g->procs));
-	gr_hand_over(g, p, spare, GR_WAKE_UNPARK, ktime_get_mono_fast_ns(), wake);
-	return true;
+	lockdep_assert_held(&g->lock);
+	if (g->dead)
+		return ERR_PTR(-ESHUTDOWN);
+	if (slot < 0 || slot >= g->max_threads)
+		return ERR_PTR(-ESRCH);
+	to = g->threads[array_index_nospec(slot, g->max_threads)];
+	if (!to)
+		return ERR_PTR(-ESRCH);
+	if (to == t)
+		return ERR_PTR(-EINVAL);
+	if (t->proc < 0 || (to->state != GR_T_PARKED && to->state != GR_T_RETURNING))
+		return ERR_PTR(-EAGAIN);
+	return to;
 }
 
-int gr_unpark(struct gr_group *g, struct gr_unpark *arg)
+int gr_switch(struct gr_thread *t, struct gr_switch *arg)
 {
+	struct gr_group *g = t->group;
 	struct gr_wake wake = {};
-	bool more = true;
+	struct gr_thread *to;
+	struct gr_proc *p;
+	int ret;
 
-	if (arg->flags || arg->reserved || arg->nr < 1 || arg->nr > g->nr_procs)
+	if (arg->flags || arg->reserved || arg->deadline < GR_NO_DEADLINE)
 		return -EINVAL;
-	arg->woken = 0;
-	while (more && arg->woken < arg->nr) {
-		rcu_read_lock();
-		raw_spin_lock_irq(&g->lock);
-		if (g->dead)
-			more = false;
-		while (more && arg->woken < arg->nr && wake.nr < GR_WAKE_BATCH - 1) {
-			more = gr_unpark_one(g, &wake);
-			arg->woken += more;
-		}
-		raw_spin_unlock_irq(&g->lock);
-		gr_wake_flush(&wake, false);
-		rcu_read_unlock();
-	}
-	return READ_ONCE(g->dead) ? -ESHUTDOWN : 0;
-}
-
-int gr_monitor(struct gr_group *g, struct gr_monitor *arg)
-{
-	bool late = false;
-	int ret = 0;
-
-	if (arg->flags || arg->deadline < GR_NO_DEADLINE)
-		return -EINVAL;
+	rcu_read_lock();
 	raw_spin_lock_irq(&g->lock);
-	if (g->monitor) {
-		raw_spin_unlock_irq(&g->lock);
-		return -EBUSY;
+	to = gr_switch_target(g, t, arg->target);
+	if (IS_ERR(to)) {
+		ret = PTR_ERR(to);
+		goto out;
 	}
-	g->monitor = current;
-	while (g->spare_needed == arg->seen) {
-		if (g->dead)
-			ret = -ESHUTDOWN;
-		else if (signal_pending(current))
-			ret = -ERESTARTSYS;
-		else if (late)
-			ret = -ETIMEDOUT;
-		if (ret)
-			break;
-		set_current_state(TASK_INTERRUPTIBLE);
-		raw_spin_unlock_irq(&g->lock);
-		late = gr_sleep_until(arg->deadline);
-		raw_spin_lock_irq(&g->lock);
-	}
-	__set_current_state(TASK_RUNNING);
-	g->monitor = NULL;
-	arg->seen = g->spare_needed;
+	p = &g->procs[t->proc];
+	trace_switch_to(t->slot, to->slot, t->proc);
+	p->cpu = raw_smp_processor_id();
+	gr_hand_over(g, p, to, GR_WAKE_HANDOFF, 0, &wake);
+	/* the P is in use: looking for work in the hints would be UNPARK's job */
+	ret = gr_park_wait(g, t, GR_PARK_NOWORK, arg->deadline, &wake);
+	arg->proc = t->proc;
+	arg->reason = ret ? 0 : t->reason;
+out:
 	raw_spin_unlock_irq(&g->lock);
+	gr_wake_flush(&wake, true);
+	rcu_read_unlock();
 	return ret;
 }

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * stat.c - what root sees in debugfs: gr/<pid>.<group>/{summary,threads,procs,latency}.
+ * stat.c - what root sees in debugfs: gr/<pid>.<group>/{summary,threads,procs,latency} and
+ * gr/counters, of all groups since the module was loaded.
  *
  * Readers take group->lock for one row at a time and never block the scheduler for longer. A
  * reader may come while the group dies: debugfs_remove() in gr_group_free_work() waits for it.
  *
- * latency: one line a non-empty bucket, "name low_ns high_ns count"; tools/ draw bars from it.
+ * latency: a header with the units, then one line a non-empty bucket.
  */
 #include <linux/debugfs.h>
 #include <linux/log2.h>
 #include <linux/seq_file.h>
-#include <linux/timekeeping.h>
 
 #include "gr_kmod.h"
 
 static struct dentry *gr_dir;
+struct gr_counters gr_counters;
 
 static const char *const gr_hist_names[GR_NR_HISTS] = {
 	[GR_HIST_BLOCK_HANDOFF] = "block_handoff",
@@ -52,8 +53,13 @@ static int summary_show(struct seq_file *m, void *unused)
 		   s.nr_idle, s.nr_lazy);
 	seq_printf(m, "threads %u\nmax_threads %u\nspares %u\nreturners %u\n", s.nr_threads,
 		   g->max_threads, s.nr_spares, s.nr_returners);
-	seq_printf(m, "blocks %llu\nhandoffs %llu\nunblocks %llu\nspare_needed %u\n", s.blocks,
-		   s.handoffs, s.unblocks, s.spare_needed);
+	seq_printf(m, "blocks %llu\nhandoffs %llu\nunblocks %llu\npreempts %llu\n", s.blocks,
+		   s.handoffs, s.unblocks, s.preempts);
+	seq_printf(m, "wakeups %llu\nreturns %llu\n", s.wakeups, s.returns);
+	seq_printf(m, "spare_needed %u\nstalls %u\npermits %u\n", s.spare_needed, s.stalls,
+		   READ_ONCE(g->permits));
+	seq_printf(m, "events %u\nevents_lost %llu\nslice_us %llu\n", READ_ONCE(g->nr_events),
+		   s.events_lost, div_u64(g->slice_ns, NSEC_PER_USEC));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(summary);
@@ -112,6 +118,7 @@ static int latency_show(struct seq_file *m, void *unused)
 	struct gr_group *g = m->private;
 	int kind, i;
 
+	seq_puts(m, "name low_ns high_ns count\n");
 	for (kind = 0; kind < GR_NR_HISTS; kind++) {
 		for (i = 0; i < GR_HIST_BUCKETS; i++) {
 			long n = atomic_long_read(&g->hist[kind].bucket[i]);
@@ -124,6 +131,15 @@ static int latency_show(struct seq_file *m, void *unused)
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(latency);
+
+static int counters_show(struct seq_file *m, void *unused)
+{
+	seq_printf(m, "groups_live %d\ngroups %ld\nthreads_live %d\nthreads %ld\n",
+		   atomic_read(&gr_counters.groups_live), atomic_long_read(&gr_counters.groups),
+		   atomic_read(&gr_counters.threads_live), atomic_long_read(&gr_counters.threads));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(counters);
 
 /* debugfs may be missing or locked down: nothing depends on it */
 void gr_stat_group_add(struct gr_group *g)
@@ -141,6 +157,7 @@ void gr_stat_group_add(struct gr_group *g)
 void gr_stat_init(void)
 {
 	gr_dir = debugfs_create_dir("gr", NULL);
+	debugfs_create_file("counters", 0400, gr_dir, NULL, &counters_fops);
 }
 
 void gr_stat_exit(void)

@@ -44,6 +44,7 @@ static void gr_thread_free_rcu(struct rcu_head *rcu)
 	put_task_struct(t->task);
 	gr_group_put(t->group);
 	kfree(t);
+	atomic_dec(&gr_counters.threads_live);
 	module_put(THIS_MODULE);
 }
 
@@ -120,6 +121,8 @@ int gr_thread_attach(struct gr_group *g, struct gr_attach *arg)
 	}
 	get_task_struct(current);
 	gr_group_get(g);
+	atomic_inc(&gr_counters.threads_live);
+	atomic_long_inc(&gr_counters.threads);
 	__module_get(THIS_MODULE);	/* safe: the open file holds one */
 	preempt_notifier_register(&t->notifier);
 	arg->slot = t->slot;
@@ -135,10 +138,7 @@ int gr_thread_attach(struct gr_group *g, struct gr_attach *arg)
 void gr_thread_unlink(struct gr_group *g, struct gr_thread *t, struct gr_wake *wake)
 {
 	lockdep_assert_held(&g->lock);
-	if (t->state == GR_T_PARKED)
-		gr_spare_remove(g, t);
-	else if (t->state == GR_T_RETURNING)
-		gr_returner_remove(g, t);
+	gr_unqueue(g, t);
 	gr_proc_release(g, t, wake);
 	gr_thread_set_state(g, t, GR_T_NONE);
 	g->threads[t->slot] = NULL;
@@ -153,14 +153,17 @@ void gr_thread_detach(struct gr_thread *t)
 {
 	struct gr_group *g = t->group;
 	struct gr_wake wake = {};
+	struct io_uring_cmd *cmd;
 
 	preempt_notifier_unregister(&t->notifier);
 	trace_detach(t->slot, t->proc);
 	rcu_read_lock();
 	raw_spin_lock_irq(&g->lock);
+	cmd = gr_uring_take(g, t);
 	gr_thread_unlink(g, t, &wake);
 	raw_spin_unlock_irq(&g->lock);
 	gr_wake_flush(&wake, false);
 	rcu_read_unlock();
+	gr_uring_done(g, cmd, -ECANCELED);
 	gr_thread_put(t);
 }

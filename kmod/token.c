@@ -84,7 +84,7 @@ void gr_thread_set_state(struct gr_group *g, struct gr_thread *t, u32 state)
 }
 
 /* lazy processors that UNPARK may take: a polling owner is woken through its ring instead */
-static bool gr_proc_is_lazy(const struct gr_proc *p)
+bool gr_proc_is_lazy(const struct gr_proc *p)
 {
 	return p->state == GR_P_LAZY && !p->polls;
 }
@@ -108,7 +108,9 @@ static void gr_proc_set(struct gr_group *g, struct gr_proc *p, u32 state, bool p
 	WRITE_ONCE(mp->handoffs, p->handoffs);
 	MIRROR_SET(g, nr_idle);
 	MIRROR_SET(g, nr_lazy);
-	if (state != GR_P_RUNNING)
+	if (state == GR_P_RUNNING)
+		gr_slice_start(p);
+	else
 		smp_mb(); /* G1: see the head of this file */
 }
 
@@ -119,12 +121,12 @@ static void gr_thread_lose(struct gr_group *g, struct gr_thread *t)
 	gr_thread_set_state(g, t, GR_T_BLOCKED);
 }
 
-/* @p, idle or lazy, goes to @t; a lazy owner loses it and becomes BLOCKED */
+/* @p goes to @t; its owner, if it has one, loses it and becomes BLOCKED */
 void gr_proc_give(struct gr_group *g, struct gr_proc *p, struct gr_thread *t)
 {
 	if (p->holder) {
 		gr_thread_lose(g, p->holder);
-		if (!p->polls) {
+		if (gr_proc_is_lazy(p)) {
 			p->handoffs++;
 			g->handoffs++;
 			MIRROR_SET(g, handoffs);
@@ -187,7 +189,7 @@ void gr_proc_cover(struct gr_group *g, struct gr_wake *wake)
 		return;
 	spare = gr_spare_near(g, p->cpu);
 	if (!spare) {
-		gr_need_spare(g, wake);
+		gr_need_spare(g, p, wake);
 		return;
 	}
 	if (g->permits)
@@ -262,8 +264,7 @@ void gr_spare_push(struct gr_group *g, struct gr_thread *t, int cpu)
 	gr_thread_set_state(g, t, GR_T_PARKED);
 }
 
-/* leaves the state to the caller */
-void gr_spare_remove(struct gr_group *g, struct gr_thread *t)
+static void gr_spare_remove(struct gr_group *g, struct gr_thread *t)
 {
 	lockdep_assert_held(&g->lock);
 	list_del_init(&t->node);
@@ -285,16 +286,30 @@ struct gr_thread *gr_spare_near(struct gr_group *g, int cpu)
 	return list_first_entry(&g->spares[cpu], struct gr_thread, node);
 }
 
+/* the last thread that parked on the first of @cpus that has one; or NULL */
+struct gr_thread *gr_spare_on(struct gr_group *g, const unsigned long *cpus, unsigned int nbits)
+{
+	unsigned int cpu = min(nbits, nr_cpu_ids);
+
+	lockdep_assert_held(&g->lock);
+	nbits = cpu;
+	for_each_set_bit(cpu, cpus, nbits)
+		if (test_bit(cpu, g->spare_cpus))
+			return list_first_entry(&g->spares[cpu], struct gr_thread, node);
+	return NULL;
+}
+
 void gr_returner_push(struct gr_group *g, struct gr_thread *t)
 {
+	t->queued_at = ktime_get_mono_fast_ns();
+	t->late_told = false;
 	list_add_tail(&t->node, &g->returners);
 	g->nr_returners++;
 	MIRROR_SET(g, nr_returners);
 	gr_thread_set_state(g, t, GR_T_RETURNING);
 }
 
-/* leaves the state to the caller */
-void gr_returner_remove(struct gr_group *g, struct gr_thread *t)
+static void gr_returner_remove(struct gr_group *g, struct gr_thread *t)
 {
 	lockdep_assert_held(&g->lock);
 	list_del_init(&t->node);
@@ -308,6 +323,23 @@ struct gr_thread *gr_returner_first(struct gr_group *g)
 	return list_first_entry_or_null(&g->returners, struct gr_thread, node);
 }
 
+/* Off the spares or the returners, if it is on one of them; leaves the state to the caller. */
+void gr_unqueue(struct gr_group *g, struct gr_thread *t)
+{
+	if (t->state == GR_T_PARKED)
+		gr_spare_remove(g, t);
+	else if (t->state == GR_T_RETURNING)
+		gr_returner_remove(g, t);
+}
+
+void gr_wake_add(struct gr_group *g, struct gr_thread *t, struct gr_wake *wake)
+{
+	lockdep_assert_held(&g->lock);
+	wake->task[wake->nr++] = t->task;
+	g->wakeups++;
+	MIRROR_SET(g, wakeups);
+}
+
 /*
  * Give @p to @to, a spare or a returner, and put it on @wake. @since: when what caused this
  * happened, for the histogram of @reason; 0 to leave it out.
@@ -316,22 +348,20 @@ void gr_hand_over(struct gr_group *g, struct gr_proc *p, struct gr_thread *to, u
 		  u64 since, struct gr_wake *wake)
 {
 	lockdep_assert_held(&g->lock);
-	if (to->state == GR_T_PARKED)
-		gr_spare_remove(g, to);
-	else
-		gr_returner_remove(g, to);
+	gr_unqueue(g, to);
 	to->reason = reason;
 	to->since = since;
 	gr_proc_give(g, p, to);
-	gr_wake_add(wake, to);
+	gr_wake_add(g, to, wake);
 }
 
-/* There was work for a processor and no spare to do it: tell user space. */
-void gr_need_spare(struct gr_group *g, struct gr_wake *wake)
+/* There was work for @p and no spare to do it: tell user space. */
+void gr_need_spare(struct gr_group *g, struct gr_proc *p, struct gr_wake *wake)
 {
 	lockdep_assert_held(&g->lock);
 	g->spare_needed++;
 	MIRROR_SET(g, spare_needed);
+	gr_event_add(g, GR_EV_SPARE_NEEDED, -1, p - g->procs, g->spare_needed);
 	if (g->monitor)
 		wake->task[wake->nr++] = g->monitor;
 }

@@ -44,6 +44,18 @@ DEFINE_EVENT(gr_thread, return_wait, TP_PROTO(int slot), TP_ARGS(slot));
 /* ... and was handed one */
 DEFINE_EVENT(gr_thread_proc, return_run, TP_PROTO(int slot, int proc), TP_ARGS(slot, proc));
 
+/* a group records a wish for a spare, a stall or a late returner (GR_EV_*) */
+TRACE_EVENT(report,
+	TP_PROTO(int type, int slot, int proc, unsigned int value),
+	TP_ARGS(type, slot, proc, value),
+	TP_STRUCT__entry(__field(int, type) __field(int, slot) __field(int, proc)
+			 __field(unsigned int, value)),
+	TP_fast_assign(__entry->type = type; __entry->slot = slot; __entry->proc = proc;
+		       __entry->value = value;),
+	TP_printk("type=%d slot=%d proc=%d value=%u", __entry->type, __entry->slot,
+		  __entry->proc, __entry->value)
+);
+
 /* goroutine code fell asleep; handoff: its P is wanted elsewhere */
 TRACE_EVENT(block,
 	TP_PROTO(int slot, int proc, int handoff),
@@ -53,14 +65,21 @@ TRACE_EVENT(block,
 	TP_printk("slot=%d proc=%d handoff=%d", __entry->slot, __entry->proc, __entry->handoff)
 );
 
-/* the P of a blocked thread goes to another one */
-TRACE_EVENT(handoff,
+DECLARE_EVENT_CLASS(gr_from_to,
 	TP_PROTO(int from, int to, int proc),
 	TP_ARGS(from, to, proc),
 	TP_STRUCT__entry(__field(int, from) __field(int, to) __field(int, proc)),
 	TP_fast_assign(__entry->from = from; __entry->to = to; __entry->proc = proc;),
 	TP_printk("from=%d to=%d proc=%d", __entry->from, __entry->to, __entry->proc)
 );
+
+/* the P of a blocked thread goes to another one */
+DEFINE_EVENT(gr_from_to, handoff, TP_PROTO(int from, int to, int proc), TP_ARGS(from, to, proc));
+/* a thread gives its P to a named one and parks */
+DEFINE_EVENT(gr_from_to, switch_to, TP_PROTO(int from, int to, int proc),
+	     TP_ARGS(from, to, proc));
+/* a computing thread's slice is over: its P goes to another one */
+DEFINE_EVENT(gr_from_to, preempt, TP_PROTO(int from, int to, int proc), TP_ARGS(from, to, proc));
 
 #endif /* GR_TRACE_H */
 

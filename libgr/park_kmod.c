@@ -13,6 +13,8 @@
 #include "park.h"
 #include "sched.h"
 
+#define SLICE_US 10000 /* as Go's, and the scheduler's own idea of fair */
+
 static struct {
 	int fd;
 	size_t mirror_size, hint_size;
@@ -70,7 +72,8 @@ static int setup(int nr_procs, int max_threads, const char **why)
 		.abi_minor = GR_ABI_MINOR,
 		.nr_procs = nr_procs,
 		.max_threads = max_threads,
-		.features = GR_FEAT_BLOCK,
+		.slice_us = SLICE_US,
+		.features = GR_FEAT_BLOCK | GR_FEAT_PREEMPT,
 	};
 	int ret;
 

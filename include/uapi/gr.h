@@ -22,6 +22,8 @@
  *      flags word is 0 (goroutine code), loses its P as soon as there is something
  *      better to do with it: a returner takes it, or a spare when the hints show
  *      work. With nothing to do the P turns LAZY and the thread keeps it for free.
+ *      A thread that computes for a slice while its P has something else to do loses it
+ *      at its next return to user mode, by the same rules, and queues as the last returner.
  *   5. A thread that lost its P waits for one before its first user instruction.
  *      Three cases let it through without: a signal to be served, a system call that
  *      will restart (it is about to sleep again), and the GR_HF_POLL flag. So every
@@ -49,21 +51,29 @@
 #include <linux/types.h>
 
 #define GR_ABI_MAJOR 1		/* changes break old binaries */
-#define GR_ABI_MINOR 0		/* changes only add */
+#define GR_ABI_MINOR 1		/* changes only add */
 
 #define GR_MAX_PROCS 256
 #define GR_MAX_THREADS 32768
 #define GR_NO_PROC (-1)
 #define GR_NO_DEADLINE (-1LL)
 
-/* features: asked for and granted in struct gr_setup */
+/* features: required and offered in struct gr_setup */
 #define GR_FEAT_BLOCK (1ULL << 0)	/* block detection and hand-off */
-#define GR_FEAT_ALL GR_FEAT_BLOCK
+#define GR_FEAT_PREEMPT (1ULL << 1)	/* slice_us */
+#define GR_FEAT_SWITCH (1ULL << 2)	/* GR_IOC_SWITCH, directed UNPARK */
+#define GR_FEAT_EVENTS (1ULL << 3)	/* read(); asking for it starts the recording */
+#define GR_FEAT_URING_PARK (1ULL << 4)	/* GR_UCMD_PARK: the kernel can cancel commands */
+#define GR_FEAT_ALL 0x1fULL
+
+#define GR_SLICE_MIN_US 1000
+#define GR_SLICE_MAX_US 1000000
 
 /*
  * GR_IOC_SETUP, once per open.
  * EINVAL size or ranges; EPROTO another major version; EOPNOTSUPP a required feature
- * is missing; EBUSY already set up; ENOMEM.
+ * is missing (features then says what is offered); EBUSY already set up; ENOMEM; EAGAIN
+ * max_threads is over the administrator's limit (module parameter max_threads).
  */
 struct gr_setup {
 	__u32 size;		/* in: sizeof(struct gr_setup) */
@@ -72,7 +82,7 @@ struct gr_setup {
 	__u32 flags;		/* in: must be 0 */
 	__u32 nr_procs;		/* in: 1..GR_MAX_PROCS */
 	__u32 max_threads;	/* in: nr_procs..GR_MAX_THREADS */
-	__u32 reserved0;
+	__u32 slice_us;		/* in: GR_SLICE_MIN_US..GR_SLICE_MAX_US, or 0: no preemption */
 	__u64 features;		/* in: required; out: offered */
 	__u64 mirror_offset;	/* out: for mmap */
 	__u64 mirror_size;	/* out: bytes, whole pages */
@@ -112,6 +122,9 @@ struct gr_detach {
  *
  * GR_IOC_YIELD: the same, but only if the caller holds a P and a returner waits; otherwise
  * EAGAIN at once and the P is kept.
+ *
+ * A directed UNPARK that came first is consumed: the caller keeps its P, or waits for one as
+ * a returner, and the reason is GR_WAKE_WORK.
  */
 #define GR_PARK_NOWORK (1U << 0)	/* do not look at the hints before sleeping */
 struct gr_park {
@@ -123,25 +136,56 @@ struct gr_park {
 };
 
 /*
- * GR_IOC_UNPARK: give up to nr processors a thread: idle ones first, then lazy ones (never
- * one whose owner polls, GR_HF_POLL). Any thread of the process may call it. A wake-up for
- * which no thread or no P could be found is remembered, one per P at most.
+ * GR_IOC_SWITCH: my P goes to the thread @target, which must be parked or waiting for a P; it
+ * is woken on this core, and the caller parks: PARK's results. One system call.
+ * EAGAIN target is not parked, or the caller holds no P: nothing changed; ESRCH no such
+ * thread; EINVAL target is the caller.
  */
+struct gr_switch {
+	__s32 slot;
+	__s32 target;
+	__u32 flags;		/* in: must be 0 */
+	__u32 reserved;
+	__s64 deadline;		/* CLOCK_MONOTONIC ns, or GR_NO_DEADLINE */
+	__s32 proc;		/* out */
+	__u32 reason;		/* out: GR_WAKE_* */
+};
+
+/*
+ * GR_IOC_UNPARK: give up to nr processors a thread: idle ones first, then lazy ones (never
+ * one whose owner polls, GR_HF_POLL), last pollers with a GR_UCMD_PARK pending. Any thread of
+ * the process may call it. A wake-up for which no thread or no P could be found is remembered,
+ * one per P at most.
+ *
+ * GR_UNPARK_PROCS: only the Ps in mask. GR_UNPARK_CPUS: only threads that parked on the cores
+ * in mask. What finds nobody is not remembered then.
+ * GR_UNPARK_THREAD: directed, nr must be 1. The thread @slot, if parked, gets an idle or lazy
+ * P or queues as a returner; if not, its next PARK does not sleep (one such permit, however
+ * many calls). ESRCH no such thread.
+ */
+#define GR_UNPARK_PROCS (1U << 0)
+#define GR_UNPARK_CPUS (1U << 1)
+#define GR_UNPARK_THREAD (1U << 2)
 struct gr_unpark {
 	__u32 nr;		/* in: 1..nr_procs */
-	__u32 flags;		/* in: must be 0 */
+	__u32 flags;		/* in: at most one of GR_UNPARK_* */
 	__u32 woken;		/* out: threads woken */
-	__u32 reserved;
+	__s32 slot;		/* in: GR_UNPARK_THREAD, else 0 */
+	__u64 mask[4];		/* in: bit i of word i/64: P or core i; else 0 */
 };
 
 /*
  * GR_IOC_MONITOR: wait until a P had work but no spare (mirror.spare_needed moved past
- * seen). EBUSY another thread monitors; ETIMEDOUT; EINTR.
+ * seen) or, with GR_MONITOR_STALLS, a stall was seen (mirror.stalls moved past seen_stalls).
+ * EBUSY another thread monitors; ETIMEDOUT; EINTR.
  */
+#define GR_MONITOR_STALLS (1U << 0)
 struct gr_monitor {
 	__u32 seen;		/* in: last value handled; out: value now */
-	__u32 flags;		/* in: must be 0 */
+	__u32 flags;
 	__s64 deadline;		/* CLOCK_MONOTONIC ns, or GR_NO_DEADLINE */
+	__u32 seen_stalls;	/* in/out, as seen */
+	__u32 reserved;
 };
 
 /*
@@ -149,6 +193,39 @@ struct gr_monitor {
  * go on without a P, every later call fails. Closing the last descriptor does the same, but a
  * PARK that another thread enters at that very moment may miss it.
  */
+
+/*
+ * read(): whole records, oldest first; EINVAL the buffer is smaller than one; EAGAIN none and
+ * O_NONBLOCK; EINTR; 0 the group was shut down; EOPNOTSUPP GR_FEAT_EVENTS was not asked for.
+ * Up to 256 are kept; what came after that is counted in mirror.events_lost.
+ *
+ * poll(): POLLIN records can be read; POLLPRI an UNPARK found nobody to wake (a poll request
+ * in a ring is how pollers hear of it where GR_UCMD_PARK is not offered; PARK with a deadline
+ * in the past consumes it); POLLHUP shut down.
+ */
+#define GR_EV_SPARE_NEEDED 1	/* proc had work and no spare; value: mirror.spare_needed */
+#define GR_EV_STALL 2		/* slot kept proc for value us while others waited */
+#define GR_EV_RETURN_LATE 3	/* slot has waited value us for a P */
+struct gr_event {
+	__u64 time;		/* CLOCK_MONOTONIC ns */
+	__u32 type;
+	__s32 slot;		/* or -1 */
+	__s32 proc;		/* or -1 */
+	__u32 value;
+};
+
+/*
+ * IORING_OP_URING_CMD on the device, cmd_op GR_UCMD_PARK: the request of an attached thread
+ * that is about to wait in its ring (GR_HF_POLL). It completes with 0 when an UNPARK chose this
+ * thread, -ECANCELED when cancelled, -ESHUTDOWN. Errors at once: ESRCH not the submitter's
+ * slot, EBUSY one is pending, EINVAL, EOPNOTSUPP (see GR_FEAT_URING_PARK).
+ */
+#define GR_UCMD_PARK 1
+struct gr_ucmd {		/* in sqe->cmd */
+	__s32 slot;
+	__u32 flags;		/* must be 0 */
+	__u64 reserved;
+};
 
 #define GR_IOC_MAGIC 'G'
 #define GR_IOC_SETUP	_IOWR(GR_IOC_MAGIC, 0x80, struct gr_setup)
@@ -159,6 +236,7 @@ struct gr_monitor {
 #define GR_IOC_YIELD	_IOWR(GR_IOC_MAGIC, 0x85, struct gr_park)
 #define GR_IOC_MONITOR	_IOWR(GR_IOC_MAGIC, 0x86, struct gr_monitor)
 #define GR_IOC_SHUTDOWN	_IO(GR_IOC_MAGIC, 0x87)
+#define GR_IOC_SWITCH	_IOWR(GR_IOC_MAGIC, 0x88, struct gr_switch)
 
 /* ---- shared pages ---- */
 
@@ -204,11 +282,16 @@ struct gr_mirror {
 	__u32 nr_threads;
 	__u32 spare_needed;	/* counts: had work, found no spare */
 	__u32 dead;		/* the group was shut down */
-	__u32 pad1[9];
+	__u32 stalls;		/* counts: a thread kept its P through ten slices, work waiting */
+	__u32 pad1[8];
 	__u64 blocks;		/* a running thread fell asleep in goroutine code */
 	__u64 handoffs;		/* ... and lost its P for it */
 	__u64 unblocks;		/* a thread that had lost its P came back */
-	__u64 pad2[5];
+	__u64 preempts;		/* a running thread lost its P at the end of a slice */
+	__u64 wakeups;		/* threads the module woke */
+	__u64 returns;		/* times a thread was stopped at its return to user mode */
+	__u64 events_lost;	/* records that found the queue full */
+	__u64 pad2[1];
 };
 
 /* per-thread hint flags */
@@ -248,34 +331,96 @@ struct gr_hint {
 		       "ABI offset of " #type "." #field)
 #ifndef __cplusplus
 GR_ASSERT_LAYOUT(gr_setup, 96);
+GR_ASSERT_OFFSET(gr_setup, size, 0);
 GR_ASSERT_OFFSET(gr_setup, abi_major, 4);
+GR_ASSERT_OFFSET(gr_setup, abi_minor, 6);
+GR_ASSERT_OFFSET(gr_setup, flags, 8);
 GR_ASSERT_OFFSET(gr_setup, nr_procs, 12);
+GR_ASSERT_OFFSET(gr_setup, max_threads, 16);
+GR_ASSERT_OFFSET(gr_setup, slice_us, 20);
 GR_ASSERT_OFFSET(gr_setup, features, 24);
 GR_ASSERT_OFFSET(gr_setup, mirror_offset, 32);
+GR_ASSERT_OFFSET(gr_setup, mirror_size, 40);
+GR_ASSERT_OFFSET(gr_setup, hint_offset, 48);
 GR_ASSERT_OFFSET(gr_setup, hint_size, 56);
-GR_ASSERT_OFFSET(gr_setup, reserved, 64);
 GR_ASSERT_LAYOUT(gr_attach, 16);
+GR_ASSERT_OFFSET(gr_attach, flags, 0);
 GR_ASSERT_OFFSET(gr_attach, slot, 4);
 GR_ASSERT_OFFSET(gr_attach, proc, 8);
 GR_ASSERT_LAYOUT(gr_detach, 8);
+GR_ASSERT_OFFSET(gr_detach, slot, 0);
 GR_ASSERT_LAYOUT(gr_park, 24);
+GR_ASSERT_OFFSET(gr_park, slot, 0);
+GR_ASSERT_OFFSET(gr_park, flags, 4);
 GR_ASSERT_OFFSET(gr_park, deadline, 8);
+GR_ASSERT_OFFSET(gr_park, proc, 16);
 GR_ASSERT_OFFSET(gr_park, reason, 20);
-GR_ASSERT_LAYOUT(gr_unpark, 16);
+GR_ASSERT_LAYOUT(gr_switch, 32);
+GR_ASSERT_OFFSET(gr_switch, slot, 0);
+GR_ASSERT_OFFSET(gr_switch, target, 4);
+GR_ASSERT_OFFSET(gr_switch, flags, 8);
+GR_ASSERT_OFFSET(gr_switch, deadline, 16);
+GR_ASSERT_OFFSET(gr_switch, proc, 24);
+GR_ASSERT_OFFSET(gr_switch, reason, 28);
+GR_ASSERT_LAYOUT(gr_unpark, 48);
+GR_ASSERT_OFFSET(gr_unpark, nr, 0);
+GR_ASSERT_OFFSET(gr_unpark, flags, 4);
 GR_ASSERT_OFFSET(gr_unpark, woken, 8);
-GR_ASSERT_LAYOUT(gr_monitor, 16);
+GR_ASSERT_OFFSET(gr_unpark, slot, 12);
+GR_ASSERT_OFFSET(gr_unpark, mask, 16);
+GR_ASSERT_LAYOUT(gr_monitor, 24);
+GR_ASSERT_OFFSET(gr_monitor, seen, 0);
+GR_ASSERT_OFFSET(gr_monitor, flags, 4);
 GR_ASSERT_OFFSET(gr_monitor, deadline, 8);
+GR_ASSERT_OFFSET(gr_monitor, seen_stalls, 16);
+GR_ASSERT_LAYOUT(gr_event, 24);
+GR_ASSERT_OFFSET(gr_event, time, 0);
+GR_ASSERT_OFFSET(gr_event, type, 8);
+GR_ASSERT_OFFSET(gr_event, slot, 12);
+GR_ASSERT_OFFSET(gr_event, proc, 16);
+GR_ASSERT_OFFSET(gr_event, value, 20);
+GR_ASSERT_LAYOUT(gr_ucmd, 16);
+GR_ASSERT_OFFSET(gr_ucmd, slot, 0);
+GR_ASSERT_OFFSET(gr_ucmd, flags, 4);
 GR_ASSERT_LAYOUT(gr_mirror_thread, 8);
+GR_ASSERT_OFFSET(gr_mirror_thread, proc, 0);
+GR_ASSERT_OFFSET(gr_mirror_thread, state, 4);
 GR_ASSERT_LAYOUT(gr_mirror_proc, 16);
+GR_ASSERT_OFFSET(gr_mirror_proc, state, 0);
+GR_ASSERT_OFFSET(gr_mirror_proc, thread, 4);
+GR_ASSERT_OFFSET(gr_mirror_proc, cpu, 8);
+GR_ASSERT_OFFSET(gr_mirror_proc, handoffs, 12);
 GR_ASSERT_LAYOUT(gr_mirror, 192);
+GR_ASSERT_OFFSET(gr_mirror, nr_procs, 0);
+GR_ASSERT_OFFSET(gr_mirror, max_threads, 4);
+GR_ASSERT_OFFSET(gr_mirror, proc_offset, 8);
+GR_ASSERT_OFFSET(gr_mirror, thread_offset, 12);
 GR_ASSERT_OFFSET(gr_mirror, nr_idle, 64);
+GR_ASSERT_OFFSET(gr_mirror, nr_lazy, 68);
+GR_ASSERT_OFFSET(gr_mirror, nr_returners, 72);
+GR_ASSERT_OFFSET(gr_mirror, nr_spares, 76);
+GR_ASSERT_OFFSET(gr_mirror, nr_threads, 80);
 GR_ASSERT_OFFSET(gr_mirror, spare_needed, 84);
+GR_ASSERT_OFFSET(gr_mirror, dead, 88);
+GR_ASSERT_OFFSET(gr_mirror, stalls, 92);
 GR_ASSERT_OFFSET(gr_mirror, blocks, 128);
+GR_ASSERT_OFFSET(gr_mirror, handoffs, 136);
+GR_ASSERT_OFFSET(gr_mirror, unblocks, 144);
+GR_ASSERT_OFFSET(gr_mirror, preempts, 152);
+GR_ASSERT_OFFSET(gr_mirror, wakeups, 160);
+GR_ASSERT_OFFSET(gr_mirror, returns, 168);
+GR_ASSERT_OFFSET(gr_mirror, events_lost, 176);
 GR_ASSERT_LAYOUT(gr_hint_thread, 64);
+GR_ASSERT_OFFSET(gr_hint_thread, flags, 0);
 GR_ASSERT_LAYOUT(gr_hint_proc, 128);
+GR_ASSERT_OFFSET(gr_hint_proc, head, 0);
 GR_ASSERT_OFFSET(gr_hint_proc, tail, 64);
+GR_ASSERT_OFFSET(gr_hint_proc, tick, 68);
+GR_ASSERT_OFFSET(gr_hint_proc, pending, 72);
 GR_ASSERT_OFFSET(gr_hint_proc, runnext, 80);
 GR_ASSERT_LAYOUT(gr_hint, 128);
+GR_ASSERT_OFFSET(gr_hint, proc_offset, 0);
+GR_ASSERT_OFFSET(gr_hint, thread_offset, 4);
 GR_ASSERT_OFFSET(gr_hint, globq_len, 64);
 #endif
 

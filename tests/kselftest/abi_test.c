@@ -24,6 +24,7 @@ FIXTURE_TEARDOWN(abi)
 TEST(setup_arguments)
 {
 	struct gr_setup s;
+	__u64 offered;
 	int fd = open("/dev/gr", O_RDWR);
 
 	ASSERT_LE(0, fd);
@@ -35,7 +36,8 @@ TEST(setup_arguments)
 	} while (0)
 	REFUSED(EINVAL, s.size--);
 	REFUSED(EINVAL, s.flags = 1);
-	REFUSED(EINVAL, s.reserved0 = 1);
+	REFUSED(EINVAL, s.slice_us = GR_SLICE_MIN_US - 1);
+	REFUSED(EINVAL, s.slice_us = GR_SLICE_MAX_US + 1);
 	REFUSED(EINVAL, s.reserved[3] = 1);
 	REFUSED(EINVAL, s.nr_procs = 0);
 	REFUSED(EINVAL, s.nr_procs = GR_MAX_PROCS + 1);
@@ -43,13 +45,15 @@ TEST(setup_arguments)
 	REFUSED(EINVAL, s.max_threads = GR_MAX_THREADS + 1);
 	REFUSED(EPROTO, s.abi_major++);
 	REFUSED(EOPNOTSUPP, s.features = 1ULL << 63);
+	offered = s.features;
+	EXPECT_EQ(GR_FEAT_ALL & ~GR_FEAT_URING_PARK, offered & ~GR_FEAT_URING_PARK);
 	EXPECT_EQ(EFAULT, gr_call(fd, GR_IOC_SETUP, NULL));
 	/* after all that it still works, once */
 	s = gr_setup_arg(2, 4);
 	s.abi_minor = 999;
 	EXPECT_EQ(0, gr_call(fd, GR_IOC_SETUP, &s));
 	EXPECT_EQ(GR_ABI_MINOR, s.abi_minor);
-	EXPECT_EQ(GR_FEAT_BLOCK, s.features);
+	EXPECT_EQ(offered, s.features);
 	EXPECT_EQ(EBUSY, gr_call(fd, GR_IOC_SETUP, &s));
 	close(fd);
 }
@@ -146,7 +150,7 @@ TEST_F(abi, max_threads)
 TEST_F(abi, park_and_unpark_arguments)
 {
 	struct gr_park p = { .slot = 0, .flags = 2, .deadline = GR_NO_DEADLINE };
-	struct gr_unpark u = { .nr = 1, .flags = 1 };
+	struct gr_unpark u = { .nr = 1, .flags = 8 };
 	int slot = dev_attach(&self->d, 0, NULL);
 
 	ASSERT_EQ(0, slot);
@@ -200,7 +204,7 @@ static void *monitor(void *arg)
 
 TEST_F(abi, monitor_arguments)
 {
-	struct gr_monitor m = { .flags = 1 };
+	struct gr_monitor m = { .flags = 2 };
 	pthread_t t;
 	void *ret;
 
