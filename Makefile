@@ -90,7 +90,7 @@ $(B)/unit/%: tests/unit/%.c $(B)/libgr-test.a
 
 build/kselftest/%: tests/kselftest/%.c
 	@mkdir -p $(@D)
-	$(CC) -D_GNU_SOURCE -Iinclude -I$(KSFT) -std=gnu11 -O2 -g $(WARN) -Wno-unused-parameter -Wno-sign-compare -Wno-clobbered -MMD -MP -static -o $@ $< -pthread
+	$(CC) -D_GNU_SOURCE -Iinclude -I$(KSFT) -std=gnu11 -O2 -g $(WARN) -Wno-unused-parameter -Wno-sign-compare -Wno-clobbered -MMD -MP -static -o $@ $< -luring -pthread
 
 # ---- goals ----
 

@@ -33,16 +33,6 @@ union gr_arg {
 	struct gr_switch switch_to;
 };
 
-/* -errno unless the caller may use @g */
-static int gr_group_check_caller(struct gr_group *g)
-{
-	if (!smp_load_acquire(&g->ready))	/* pairs with gr_group_setup() */
-		return -ENXIO;
-	if (current->mm != g->mm || task_tgid(current) != g->tgid)
-		return -EPERM;
-	return READ_ONCE(g->dead) ? -ESHUTDOWN : 0;
-}
-
 static int gr_call_setup(struct gr_group *g, union gr_arg *arg)
 {
 	return gr_group_setup(g, &arg->setup);

@@ -24,7 +24,8 @@ static void gr_event_wake_fn(struct irq_work *work)
 {
 	struct gr_group *g = container_of(work, struct gr_group, wait_work);
 
-	wake_up_interruptible_poll(&g->wait, EPOLLIN | EPOLLPRI);
+	/* without a key: io_uring does not count EPOLLPRI among the keys that wake it */
+	wake_up_interruptible(&g->wait);
 }
 
 void gr_event_wake(struct gr_group *g)

@@ -160,6 +160,16 @@ static int gr_group_check(const struct gr_setup *arg)
 	return arg->max_threads > READ_ONCE(gr_max_threads) ? -EAGAIN : 0;
 }
 
+/* -errno unless the caller may use @g */
+int gr_group_check_caller(struct gr_group *g)
+{
+	if (!smp_load_acquire(&g->ready))	/* pairs with gr_group_setup() */
+		return -ENXIO;
+	if (current->mm != g->mm || task_tgid(current) != g->tgid)
+		return -EPERM;
+	return READ_ONCE(g->dead) ? -ESHUTDOWN : 0;
+}
+
 int gr_group_setup(struct gr_group *g, struct gr_setup *arg)
 {
 	int ret = gr_group_check(arg);
@@ -187,7 +197,7 @@ int gr_group_setup(struct gr_group *g, struct gr_setup *arg)
 	g->tgid = get_pid(task_tgid(current));
 	g->id = atomic_inc_return(&gr_next_id);
 	gr_stat_group_add(g);
-	/* pairs with the acquire in gr_group_check_caller(), dev.c: all of the above is visible */
+	/* pairs with the acquire in gr_group_check_caller(): all of the above is visible */
 	smp_store_release(&g->ready, true);
 	arg->abi_minor = min_t(u16, arg->abi_minor, GR_ABI_MINOR);
 	arg->features = GR_FEATURES;

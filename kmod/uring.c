@@ -69,9 +69,13 @@ int gr_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	const struct gr_ucmd *arg = gr_cmd_payload(cmd);
 	struct gr_thread *t;
 	bool dead;
+	int ret;
 
 	if (issue_flags & IO_URING_F_CANCEL)
 		return gr_uring_cancel(g, cmd, issue_flags);
+	ret = gr_group_check_caller(g);
+	if (ret)
+		return ret;
 	if (cmd->cmd_op != GR_UCMD_PARK)
 		return -ENOTTY;
 	if (READ_ONCE(arg->flags) || READ_ONCE(arg->reserved))

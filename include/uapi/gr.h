@@ -217,7 +217,8 @@ struct gr_event {
 /*
  * IORING_OP_URING_CMD on the device, cmd_op GR_UCMD_PARK: the request of an attached thread
  * that is about to wait in its ring (GR_HF_POLL). It completes with 0 when an UNPARK chose this
- * thread, -ECANCELED when cancelled, -ESHUTDOWN. Errors at once: ESRCH not the submitter's
+ * thread, -ECANCELED after DETACH or with the ring, -ESHUTDOWN. To withdraw it: a directed
+ * UNPARK (the kernel does not let ASYNC_CANCEL reach requests of a driver). Errors at once: ESRCH not the submitter's
  * slot, EBUSY one is pending, EINVAL, EOPNOTSUPP (see GR_FEAT_URING_PARK).
  */
 #define GR_UCMD_PARK 1

@@ -53,7 +53,7 @@ static inline struct gr_setup gr_setup_arg(int procs, int threads)
 }
 
 /* open, set up, map; 0 or an errno */
-static inline int dev_open(struct dev *d, int procs, int threads, int flags)
+static inline int dev_open_arg(struct dev *d, struct gr_setup setup, int flags)
 {
 	char *m, *h;
 	int ret;
@@ -62,7 +62,7 @@ static inline int dev_open(struct dev *d, int procs, int threads, int flags)
 	d->fd = open("/dev/gr", O_RDWR | flags);
 	if (d->fd < 0)
 		return errno;
-	d->setup = gr_setup_arg(procs, threads);
+	d->setup = setup;
 	ret = gr_call(d->fd, GR_IOC_SETUP, &d->setup);
 	if (ret)
 		return ret;
@@ -78,6 +78,11 @@ static inline int dev_open(struct dev *d, int procs, int threads, int flags)
 	d->hprocs = (void *)(h + d->hint->proc_offset);
 	d->hthreads = (void *)(h + d->hint->thread_offset);
 	return 0;
+}
+
+static inline int dev_open(struct dev *d, int procs, int threads, int flags)
+{
+	return dev_open_arg(d, gr_setup_arg(procs, threads), flags);
 }
 
 static inline void dev_close(struct dev *d)
