@@ -117,10 +117,11 @@ struct gr_group {
 	struct gr_proc *procs;
 	struct gr_thread **threads;	/* by slot */
 	unsigned long *slots;		/* bitmap of used slots */
-	struct list_head returners;	/* oldest first */
+	struct list_head returners;	/* slept and came back, oldest first */
+	struct list_head preempted;	/* RETURNING too, but had their slice; oldest first */
 	struct list_head *spares;	/* per CPU, last in first out */
 	unsigned long *spare_cpus;	/* bitmap: spares[cpu] is not empty */
-	u32 nr_idle, nr_lazy, nr_returners, nr_spares, nr_threads;
+	u32 nr_idle, nr_lazy, nr_returners, nr_preempted, nr_spares, nr_threads;
 	u32 permits;			/* wake-ups that found nobody, <= nr_procs */
 	u32 spare_needed, stalls;
 	struct task_struct *monitor;	/* sleeps in MONITOR */
@@ -161,10 +162,11 @@ struct gr_thread {
 	u64 blocked_at;				/* ns */
 	u64 since;				/* ns: what led to the last wake-up, 0 unknown */
 	u64 queued_at;				/* ns: RETURNING since */
+	bool had_slice;				/* RETURNING: on preempted, not on returners */
 	bool late_told;				/* ... and an event said that it is long */
 	bool permit;				/* a directed UNPARK came before the park */
 	struct io_uring_cmd *cmd;		/* pending GR_UCMD_PARK */
-	struct list_head node;			/* spares[] or returners */
+	struct list_head node;			/* spares[], returners or preempted */
 };
 
 /* who to wake once the lock is dropped */
@@ -193,8 +195,11 @@ void gr_thread_set_state(struct gr_group *g, struct gr_thread *t, u32 state);
 void gr_spare_push(struct gr_group *g, struct gr_thread *t, int cpu);
 struct gr_thread *gr_spare_near(struct gr_group *g, int cpu);
 struct gr_thread *gr_spare_on(struct gr_group *g, const unsigned long *cpus, unsigned int nbits);
-void gr_returner_push(struct gr_group *g, struct gr_thread *t);
+void gr_returner_push(struct gr_group *g, struct gr_thread *t, bool had_slice);
 struct gr_thread *gr_returner_first(struct gr_group *g);
+struct gr_thread *gr_next_for(struct gr_group *g, struct gr_proc *p, bool polls,
+			      struct gr_wake *wake);
+bool gr_wanted(struct gr_group *g, struct gr_proc *p, bool polls);
 void gr_unqueue(struct gr_group *g, struct gr_thread *t);
 void gr_wake_add(struct gr_group *g, struct gr_thread *t, struct gr_wake *wake);
 void gr_hand_over(struct gr_group *g, struct gr_proc *p, struct gr_thread *to, u32 reason,
@@ -251,7 +256,6 @@ int gr_monitor(struct gr_group *g, struct gr_monitor *arg);
 /* ---- slice.c ---- */
 void gr_slice_init(struct gr_proc *p);
 void gr_slice_start(struct gr_proc *p);
-struct gr_thread *gr_slice_next(struct gr_group *g, struct gr_thread *t, struct gr_wake *wake);
 
 /* ---- uring.c; the first only where the kernel can cancel ---- */
 int gr_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);

@@ -79,6 +79,7 @@ struct gr_group *gr_group_new(void)
 	atomic_inc(&gr_counters.groups_live);
 	atomic_long_inc(&gr_counters.groups);
 	INIT_LIST_HEAD(&g->returners);
+	INIT_LIST_HEAD(&g->preempted);
 	INIT_WORK(&g->free_work, gr_group_free_work);
 	gr_notify_need();
 	return g;

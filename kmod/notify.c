@@ -93,8 +93,7 @@ static void gr_block(struct gr_thread *t)
 		polls = hint & GR_HF_POLL;
 		t->blocked_at = ktime_get_mono_fast_ns();
 		gr_proc_lazy_begin(g, t, polls);
-		handoff = g->nr_returners ||
-			  (!polls && gr_work_for(g, &g->procs[t->proc]));
+		handoff = gr_wanted(g, &g->procs[t->proc], polls);
 		trace_block(t->slot, t->proc, handoff);
 	}
 	raw_spin_unlock(&g->lock);
@@ -126,16 +125,9 @@ static void gr_handoff(struct gr_thread *t, struct gr_wake *wake)
 	if (t->state != GR_T_LAZY || g->dead)
 		return;
 	p = &g->procs[t->proc];
-	to = gr_returner_first(g);
-	if (!to) {
-		if (p->polls || !gr_work_for(g, p))
-			return;
-		to = gr_spare_near(g, smp_processor_id());
-	}
-	if (!to) {
-		gr_need_spare(g, p, wake);
+	to = gr_next_for(g, p, p->polls, wake);
+	if (!to)
 		return;
-	}
 	trace_handoff(t->slot, to->slot, t->proc);
 	gr_hand_over(g, p, to, GR_WAKE_HANDOFF, t->blocked_at, wake);
 }
@@ -224,12 +216,13 @@ static bool gr_syscall_restarts(void)
 }
 
 /* Sleep until some thread hands us its processor. True: got one. In an RCU read section. */
-static bool gr_return_sleep(struct gr_group *g, struct gr_thread *t, struct gr_wake *wake)
+static bool gr_return_sleep(struct gr_group *g, struct gr_thread *t, bool had_slice,
+			    struct gr_wake *wake)
 {
 	bool got;
 
 	lockdep_assert_held(&g->lock);
-	gr_returner_push(g, t);
+	gr_returner_push(g, t, had_slice);
 	trace_return_wait(t->slot);
 	t->waiting = true;
 	for (;;) {
@@ -259,26 +252,30 @@ static bool gr_return_sleep(struct gr_group *g, struct gr_thread *t, struct gr_w
 	return got;
 }
 
-/* The slice is over: the processor goes on with another thread, and @t queues behind all. */
-static void gr_preempt(struct gr_group *g, struct gr_thread *t, struct gr_wake *wake)
+/*
+ * The slice is over: the processor goes on with another thread. False: with nobody, or this
+ * thread is about to stop by itself.
+ */
+static bool gr_preempt(struct gr_group *g, struct gr_thread *t, struct gr_wake *wake)
 {
 	struct gr_proc *p = &g->procs[t->proc];
 	struct gr_thread *to = NULL;
 
 	if (!signal_pending(current) && !gr_syscall_restarts())
-		to = gr_slice_next(g, t, wake);
+		to = gr_next_for(g, p, false, wake);
 	if (!to)
-		return;
+		return false;
 	g->preempts++;
 	WRITE_ONCE(g->mirror->preempts, g->preempts);
 	trace_preempt(t->slot, to->slot, t->proc);
 	p->cpu = raw_smp_processor_id();
 	gr_hand_over(g, p, to, GR_WAKE_HANDOFF, 0, wake);
+	return true;
 }
 
 /* @t needs a processor. True: look again soon, it goes on without one. */
 static bool gr_return_wait(struct gr_group *g, struct gr_thread *t, u32 hint,
-			   struct gr_wake *wake)
+			   bool had_slice, struct gr_wake *wake)
 {
 	struct gr_proc *p = gr_proc_free_for(g, t);
 
@@ -288,7 +285,7 @@ static bool gr_return_wait(struct gr_group *g, struct gr_thread *t, u32 hint,
 		if (hint & GR_HF_POLL)	/* looks at the mirror itself */
 			return false;
 		if (signal_pending(current) || gr_syscall_restarts() ||
-		    !gr_return_sleep(g, t, wake))
+		    !gr_return_sleep(g, t, had_slice, wake))
 			return !g->dead;
 	}
 	g->unblocks++;
@@ -309,11 +306,10 @@ static void gr_return(struct gr_thread *t)
 	g->returns++;
 	WRITE_ONCE(g->mirror->returns, g->returns);
 	hint = READ_ONCE(g->hthreads[t->slot].flags);
-	if (t->state == GR_T_RUNNING && slice && !hint && !g->dead)
-		gr_preempt(g, t, &wake);
+	slice = slice && t->state == GR_T_RUNNING && !hint && !g->dead && gr_preempt(g, t, &wake);
 	/* runtime code without a P gave it up itself, and asks for one with PARK */
 	if (t->state == GR_T_BLOCKED && !g->dead && !(hint & GR_HF_RUNTIME))
-		kick = gr_return_wait(g, t, hint, &wake);
+		kick = gr_return_wait(g, t, hint, slice, &wake);
 	raw_spin_unlock_irq(&g->lock);
 	gr_wake_flush(&wake, true);
 	rcu_read_unlock();

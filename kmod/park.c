@@ -108,7 +108,7 @@ static int gr_park_wait(struct gr_group *g, struct gr_thread *t, u32 flags, s64 
 	}
 	if (t->permit) {
 		t->permit = false;
-		gr_returner_push(g, t);
+		gr_returner_push(g, t, false);
 	} else {
 		gr_spare_push(g, t, raw_smp_processor_id());
 		trace_park(t->slot);
@@ -130,7 +130,7 @@ int gr_park(struct gr_thread *t, struct gr_park *arg, bool yield)
 		ret = -ESHUTDOWN;
 		goto out;
 	}
-	if (yield && (t->proc < 0 || !g->nr_returners)) {
+	if (yield && (t->proc < 0 || !gr_returner_first(g))) {
 		ret = -EAGAIN;
 		goto out;
 	}

@@ -2,6 +2,10 @@
 /*
  * slice.c - preemption: no goroutine computes for ever while its processor has other work.
  *
+ * Who gets the P then is gr_next_for()'s answer (token.c); the stopped thread waits behind
+ * whoever slept and, because a spare goes first when there is work, behind the run queues. So a
+ * program in which everybody computes goes round all goroutines, not only round the threads.
+ *
  * Job: a timer per processor, twice a slice, while the processor is RUNNING. The holder and the
  * P's schedule count (a hint) are compared with what they were at the last look; unchanged
  * twice means that one goroutine has run for at least a slice. If the P has something else to
@@ -15,7 +19,7 @@
  * more: taking and giving a P pays nothing for it but a flag. It stays on the CPU that
  * started it; a holder elsewhere is reached by the IPI of task_work_add().
  *
- * Callers: token.c under group->lock; gr_slice_next() notify.c, the same.
+ * Callers: token.c, under group->lock.
  * Source: Go's sysmon retakes a P after one tick of 10 ms or more; here per P, without a scan.
  */
 #include <linux/hrtimer.h>
@@ -25,24 +29,6 @@
 
 #define GR_STALL_HALVES 20
 #define GR_LATE_SLICES 4
-
-/*
- * Who could go on with the processor of @t, which runs: the oldest returner, or a spare for whom
- * the hints show work; NULL nobody.
- */
-struct gr_thread *gr_slice_next(struct gr_group *g, struct gr_thread *t, struct gr_wake *wake)
-{
-	struct gr_proc *p = &g->procs[t->proc];
-	struct gr_thread *to = gr_returner_first(g);
-
-	lockdep_assert_held(&g->lock);
-	if (to || !gr_work_for(g, p))
-		return to;
-	to = gr_spare_near(g, p->cpu);
-	if (!to)
-		gr_need_spare(g, p, wake);
-	return to;
-}
 
 /* Is the same goroutine on @p as at the last look? Counts. */
 static bool gr_slice_over(struct gr_group *g, struct gr_proc *p)
@@ -73,7 +59,7 @@ static void gr_slice_stall(struct gr_group *g, struct gr_proc *p, struct gr_wake
 
 static void gr_slice_late(struct gr_group *g)
 {
-	struct gr_thread *t = gr_returner_first(g);
+	struct gr_thread *t = list_first_entry_or_null(&g->returners, struct gr_thread, node);
 	u64 waits;
 
 	if (!t || t->late_told)
@@ -110,7 +96,7 @@ static enum hrtimer_restart gr_slice_fn(struct hrtimer *timer)
 	p->slice_on = p->state == GR_P_RUNNING && !g->dead;
 	if (p->slice_on) {
 		gr_slice_late(g);
-		if (gr_slice_over(g, p) && (g->nr_returners || gr_work_for(g, p))) {
+		if (gr_slice_over(g, p) && gr_wanted(g, p, false)) {
 			gr_slice_stall(g, p, &wake);
 			victim = gr_slice_victim(g, p);
 		}

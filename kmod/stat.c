@@ -51,8 +51,8 @@ static int summary_show(struct seq_file *m, void *unused)
 	raw_spin_unlock_irq(&g->lock);
 	seq_printf(m, "pid %d\nprocs %u\nidle %u\nlazy %u\n", pid_nr(g->tgid), g->nr_procs,
 		   s.nr_idle, s.nr_lazy);
-	seq_printf(m, "threads %u\nmax_threads %u\nspares %u\nreturners %u\n", s.nr_threads,
-		   g->max_threads, s.nr_spares, s.nr_returners);
+	seq_printf(m, "threads %u\nmax_threads %u\nspares %u\nreturners %u\npreempted %u\n",
+		   s.nr_threads, g->max_threads, s.nr_spares, s.nr_returners, s.nr_preempted);
 	seq_printf(m, "blocks %llu\nhandoffs %llu\nunblocks %llu\npreempts %llu\n", s.blocks,
 		   s.handoffs, s.unblocks, s.preempts);
 	seq_printf(m, "wakeups %llu\nreturns %llu\n", s.wakeups, s.returns);

@@ -12,7 +12,7 @@
  *
  * Invariants: I-1 procs[i].holder is the only thread with proc == i. A thread is RUNNING or
  * LAZY exactly when proc >= 0. It is on a list exactly when PARKED (spares) or RETURNING
- * (returners). A processor is never IDLE while a returner waits.
+ * (returners, or preempted). A processor is never IDLE while one of those waits.
  *
  * Order: G1 full fence after a processor turned IDLE or LAZY, before the hints are read; pairs
  * with the full fence that a publisher of work executes between storing the hint and reading
@@ -299,13 +299,24 @@ struct gr_thread *gr_spare_on(struct gr_group *g, const unsigned long *cpus, uns
 	return NULL;
 }
 
-void gr_returner_push(struct gr_group *g, struct gr_thread *t)
+static void gr_returner_count(struct gr_group *g, struct gr_thread *t, int n)
+{
+	if (t->had_slice)
+		g->nr_preempted += n;
+	else
+		g->nr_returners += n;
+	MIRROR_SET(g, nr_returners);
+	MIRROR_SET(g, nr_preempted);
+}
+
+/* @had_slice: it was preempted, so everybody who has something to do goes first */
+void gr_returner_push(struct gr_group *g, struct gr_thread *t, bool had_slice)
 {
 	t->queued_at = ktime_get_mono_fast_ns();
 	t->late_told = false;
-	list_add_tail(&t->node, &g->returners);
-	g->nr_returners++;
-	MIRROR_SET(g, nr_returners);
+	t->had_slice = had_slice;
+	list_add_tail(&t->node, had_slice ? &g->preempted : &g->returners);
+	gr_returner_count(g, t, 1);
 	gr_thread_set_state(g, t, GR_T_RETURNING);
 }
 
@@ -313,14 +324,38 @@ static void gr_returner_remove(struct gr_group *g, struct gr_thread *t)
 {
 	lockdep_assert_held(&g->lock);
 	list_del_init(&t->node);
-	g->nr_returners--;
-	MIRROR_SET(g, nr_returners);
+	gr_returner_count(g, t, -1);
 }
 
 struct gr_thread *gr_returner_first(struct gr_group *g)
 {
 	lockdep_assert_held(&g->lock);
-	return list_first_entry_or_null(&g->returners, struct gr_thread, node);
+	return list_first_entry_or_null(g->nr_returners ? &g->returners : &g->preempted,
+					struct gr_thread, node);
+}
+
+/* Could another thread use @p, whose holder sleeps (@polls: on its behalf) or had its slice? */
+bool gr_wanted(struct gr_group *g, struct gr_proc *p, bool polls)
+{
+	return g->nr_returners || g->nr_preempted || (!polls && gr_work_for(g, p));
+}
+
+/*
+ * Who goes on with @p: the oldest that slept; a spare, if the hints show work that is not done
+ * by polling; the oldest that was preempted; NULL nobody. Asks for a spare where one is missing.
+ */
+struct gr_thread *gr_next_for(struct gr_group *g, struct gr_proc *p, bool polls,
+			      struct gr_wake *wake)
+{
+	struct gr_thread *to = NULL;
+
+	lockdep_assert_held(&g->lock);
+	if (!g->nr_returners && !polls && gr_work_for(g, p)) {
+		to = gr_spare_near(g, raw_smp_processor_id());
+		if (!to)
+			gr_need_spare(g, p, wake);
+	}
+	return to ? to : gr_returner_first(g);
 }
 
 /* Off the spares or the returners, if it is on one of them; leaves the state to the caller. */

@@ -120,7 +120,7 @@ static int gr_unpark_thread(struct gr_group *g, s32 slot, struct gr_pick *pick)
 	/* sleeps on, and gets the next P that is given up */
 	gr_unqueue(g, t);
 	t->reason = GR_WAKE_UNPARK;
-	gr_returner_push(g, t);
+	gr_returner_push(g, t, false);
 	return 0;
 }
 

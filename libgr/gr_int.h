@@ -119,6 +119,7 @@ void timers_fini(struct p *p);
 void sched_timer_earlier(struct p *p, int64_t when);
 
 #define RUNQ_SIZE 256
+#define SLICE_NS (10 * GR_MS) /* Go's value; the kernel preempts by it, we share by it */
 
 /* ---- P ---- */
 struct p {
@@ -131,6 +132,7 @@ struct p {
 	int nr_gfree;
 	uint32_t poll_tick;
 	uint32_t inherits; /* goroutines in a row that came from runnext */
+	int64_t turn_at;   /* when this thread got the P: preempted goroutines wait since then */
 
 	/* timer_lock */
 	struct lock timer_lock;

@@ -31,7 +31,8 @@ struct park_ops {
 	/* The mirror showed no P to a goroutine that enters the runtime: look again with certainty.
 	 * Returns the P or GR_NO_PROC. */
 	int (*recheck)(struct m *m);
-	/* A returner waits: give it the P, sleep as a spare, return the next P. -EAGAIN: none waits. */
+	/* A returner, or somebody preempted, waits: give it the P, sleep as a spare, return the next
+	 * P. -EAGAIN: none waits. */
 	int (*yield)(struct m *m, unsigned int *reason);
 	/* This thread left its poll with something to do: the monitor must not sleep on. */
 	void (*busy)(void);

@@ -13,8 +13,6 @@
 #include "park.h"
 #include "sched.h"
 
-#define SLICE_US 10000 /* as Go's, and the scheduler's own idea of fair */
-
 static struct {
 	int fd;
 	size_t mirror_size, hint_size;
@@ -72,7 +70,7 @@ static int setup(int nr_procs, int max_threads, const char **why)
 		.abi_minor = GR_ABI_MINOR,
 		.nr_procs = nr_procs,
 		.max_threads = max_threads,
-		.slice_us = SLICE_US,
+		.slice_us = SLICE_NS / 1000,
 		.features = GR_FEAT_BLOCK | GR_FEAT_PREEMPT,
 	};
 	int ret;

@@ -69,6 +69,8 @@ uint64_t gr_id(void)
 void m_set_proc(struct m *m, int proc)
 {
 	m->p = proc < 0 ? NULL : &sched.procs[proc];
+	if (m->p)
+		m->p->turn_at = gr_now();
 }
 
 /* ---- runtime sections ---- */
@@ -223,6 +225,29 @@ static void harvest_own(struct p *p)
 	g_ready_list(list, n);
 }
 
+static void run_timers(struct p *p)
+{
+	if (timers_next(p) != INT64_MAX)
+		timers_run(p, gr_now());
+}
+
+/*
+ * Threads whose goroutines were stopped at the end of a slice wait for a P. They get this one
+ * when it has nothing else, or has been with the queues for a slice; but what a timer or a
+ * completion just woke goes first, that is what the slice was ended for.
+ */
+static bool preempted_turn(struct p *p)
+{
+	if (!park_tab.mirror->nr_preempted)
+		return false;
+	run_timers(p);
+	netpoll_submit(p);
+	harvest_own(p);
+	if (p->q->runnext) /* only this thread sets it */
+		return false;
+	return (runq_empty(p) && !globq_len()) || gr_now() - p->turn_at >= SLICE_NS;
+}
+
 /* A thread that came back from a system call waits for a P: it is its turn. */
 static void yield_to_returner(struct m *m)
 {
@@ -255,8 +280,7 @@ static struct g *find_local(struct m *m, bool *inherit)
 		if (g)
 			return g;
 	}
-	if (timers_next(p) != INT64_MAX)
-		timers_run(p, gr_now());
+	run_timers(p);
 	if (++p->poll_tick % SUBMIT_EVERY == 0 || netpoll_queued(p) >= SUBMIT_AT)
 		netpoll_submit(p);
 	harvest_own(p);
@@ -279,7 +303,7 @@ static struct g *find_runnable(struct m *m, bool *inherit)
 	struct g *g;
 
 	while (!sched_stopping()) {
-		if (park_tab.mirror->nr_returners && m->p)
+		if (m->p && (park_tab.mirror->nr_returners || preempted_turn(m->p)))
 			yield_to_returner(m);
 		if (m->p) {
 			g = find_local(m, inherit);

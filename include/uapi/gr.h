@@ -23,7 +23,8 @@
  *      better to do with it: a returner takes it, or a spare when the hints show
  *      work. With nothing to do the P turns LAZY and the thread keeps it for free.
  *      A thread that computes for a slice while its P has something else to do loses it
- *      at its next return to user mode, by the same rules, and queues as the last returner.
+ *      at its next return to user mode and waits for another one behind everybody: threads
+ *      that slept, then work in the hints, then the preempted, oldest first.
  *   5. A thread that lost its P waits for one before its first user instruction.
  *      Three cases let it through without: a signal to be served, a system call that
  *      will restart (it is about to sleep again), and the GR_HF_POLL flag. So every
@@ -284,7 +285,8 @@ struct gr_mirror {
 	__u32 spare_needed;	/* counts: had work, found no spare */
 	__u32 dead;		/* the group was shut down */
 	__u32 stalls;		/* counts: a thread kept its P through ten slices, work waiting */
-	__u32 pad1[8];
+	__u32 nr_preempted;	/* returners whose slice was over; not in nr_returners */
+	__u32 pad1[7];
 	__u64 blocks;		/* a running thread fell asleep in goroutine code */
 	__u64 handoffs;		/* ... and lost its P for it */
 	__u64 unblocks;		/* a thread that had lost its P came back */
@@ -404,6 +406,7 @@ GR_ASSERT_OFFSET(gr_mirror, nr_threads, 80);
 GR_ASSERT_OFFSET(gr_mirror, spare_needed, 84);
 GR_ASSERT_OFFSET(gr_mirror, dead, 88);
 GR_ASSERT_OFFSET(gr_mirror, stalls, 92);
+GR_ASSERT_OFFSET(gr_mirror, nr_preempted, 96);
 GR_ASSERT_OFFSET(gr_mirror, blocks, 128);
 GR_ASSERT_OFFSET(gr_mirror, handoffs, 136);
 GR_ASSERT_OFFSET(gr_mirror, unblocks, 144);

@@ -165,7 +165,7 @@ TEST_F(slice, not_between_short_goroutines)
 
 		for (int i = 0; i < 2; i++)
 			start(&r[i], &self->d, kind ? compute : schedule);
-		ASSERT_TRUE(wait_until(self->d.mirror->nr_returners == 1));
+		ASSERT_TRUE(wait_until(self->d.mirror->nr_returners + self->d.mirror->nr_preempted == 1));
 		sleep_us(200 * SLICE_US);
 		preempts[kind] = self->d.mirror->preempts - before;
 		for (int i = 0; i < 2; i++)
