@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # setup.sh [run|test|all] - everything `make run` and `make check` need, installed once.
-# "all" adds what builds a kernel from its source, for debug kernels.
+# "test" builds a debug kernel too (KASAN; about 10 minutes, once); "all" two more, for
+# `make check-all`.
 #
 # Packages come from apt. Kernels are only unpacked, into a cache outside the tree
 # (GR_CACHE, default ~/.cache/gr): nothing appears in /boot, the boot loader is not touched.
@@ -12,12 +13,14 @@
 #   CACHE/kernels/usr/src/linux-headers-V   headers that `make -C ... M=...` accepts
 #   CACHE/kernel/SERIES/env                 KVER= KDIR= KIMAGE= KMODDIR= KVMLINUX=, for the shell
 #   CACHE/kernel/SERIES/vmlinux             the image unpacked: boots seconds faster
+#   CACHE/kernel/6.12-{kasan,rt,kcsan}/     debug kernels: tests/vm/kernel/build.sh
 #   CACHE/kselftest/                        the kernel's own test harness headers
 #
 # Done already: under a second. A step writes beside its place and renames at the end, so an
 # interrupted run leaves nothing half done.
 set -eu
 
+cd "$(dirname "$0")/.."
 WHAT=${1:-test}
 case $WHAT in run | test | all) ;; *) echo "usage: setup.sh [run|test|all]" >&2; exit 1 ;; esac
 CACHE=${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}
@@ -56,10 +59,8 @@ clang            the second compiler
 libclang-rt-14-dev  its sanitizers
 sparse           checks the module
 git              clean clone in the tests
-linux-source-6.12  kselftest_harness.h and checkpatch.pl
+linux-source-6.12  kselftest_harness.h and checkpatch.pl; debug kernels
 perl             runs checkpatch.pl
-"
-ALL_PACKAGES="
 bc               time constants of a kernel build
 flex             its configuration language
 bison            the same
@@ -255,7 +256,6 @@ exec 9> "$CACHE/.lock"
 flock 9
 PACKAGES=$(names "$RUN_PACKAGES")
 [ "$WHAT" = run ] || PACKAGES="$PACKAGES $(names "$TEST_PACKAGES")"
-[ "$WHAT" != all ] || PACKAGES="$PACKAGES $(names "$ALL_PACKAGES")"
 # shellcheck disable=SC2086
 install_packages $PACKAGES
 for s in $SERIES; do
@@ -263,4 +263,10 @@ for s in $SERIES; do
     get_kernel "$s"
     write_env "$s"
 done
-[ "$WHAT" = run ] || get_kselftest
+[ "$WHAT" != run ] || exit 0
+get_kselftest
+exec 9>&-     # the builds have a lock of their own
+case $WHAT in
+test) tests/vm/kernel/build.sh kasan ;;
+all) tests/vm/kernel/build.sh kasan rt kcsan ;;
+esac
