@@ -1,22 +1,33 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# kmod.sh SERIES - build gr.ko for a cached stock kernel; prints the path of the module.
+# kmod.sh SERIES - build gr.ko for a kernel of the cache; prints the path of the module.
 #
-# Each kernel has a directory of its own under build/, so they do not clobber each other.
-# A warning of the compiler (W=1) is an error here.
+# SERIES is a directory of CACHE/kernel (6.12, 6.1, 6.12-kasan...). Each kernel has a directory of
+# its own under build/, so they do not clobber each other; two runs for the same kernel wait for
+# each other, and the module that is printed is replaced whole or not at all.
+# A warning of the compiler (W=1) is an error here. Callers: run.sh, tools/demo/run.sh; people.
 set -eu
 cd "$(dirname "$0")/../.."
-KERNELS=${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}/kernels
-KVER=$(cat "$KERNELS/$1")
+ENV=${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}/kernel/$1/env
+[ -f "$ENV" ] || { echo "kmod: no kernel $1 in the cache: run tools/setup.sh" >&2; exit 1; }
+# shellcheck disable=SC1090
+. "$ENV"
 DIR=build/kmod-$KVER
+mkdir -p build
+exec 8> "$DIR.lock"
+flock 8
+# another build of the same version: its headers may say something else
+[ ! "$ENV" -nt "$DIR/log" ] || rm -rf "$DIR"
 mkdir -p "$DIR/kmod" "$DIR/include/uapi"
 for f in kmod/* include/uapi/*; do
     cmp -s "$f" "$DIR/$f" || cp "$f" "$DIR/$f"
 done
-if ! make -C "$KERNELS/usr/src/linux-headers-$KVER" M="$PWD/$DIR/kmod" W=1 modules \
-    > "$DIR/log" 2>&1 || grep -q 'warning:' "$DIR/log"; then
+if ! make -C "$KDIR" M="$PWD/$DIR/kmod" W=1 modules > "$DIR/log" 2>&1 ||
+    grep -q 'warning:' "$DIR/log"; then
     cat "$DIR/log" >&2
     exit 1
 fi
-echo "$DIR/kmod/gr.ko"
+cp "$DIR/kmod/gr.ko" "$DIR/gr.ko.new"
+mv "$DIR/gr.ko.new" "$DIR/gr.ko"
+echo "$DIR/gr.ko"
