@@ -3,16 +3,15 @@
 #
 # run.sh SERIES [OPTION]... --test "NAME|SECONDS|ENVIRONMENT|COMMAND"...
 # run.sh SERIES NAME MANIFEST FILE...     (MANIFEST: lines "NAME|SECONDS|COMMAND", programs in /t)
-#   - run tests inside a stock kernel, in QEMU.
+#   - run tests inside a stock or debug kernel, in QEMU.
 #
-# SERIES is 6.12 or 6.1. The first word of COMMAND, where it is a file here, goes along with its
+# SERIES is 6.12 or 6.1, or 6.12-kasan, 6.12-rt, 6.12-kcsan (kernel/build.sh). The first word of COMMAND, where it is a file here, goes along with its
 # libraries; COMMAND itself is for the guest's shell. Options:
 #   --name NAME       results in build/vm/NAME.{tap,log,art}; default SERIES
 #   --module kmod     build that directory's gr.ko and load it     --ko FILE   load this one
 #   --modules "M..."  load these of the kernel's own first, with their dependencies
 #   --file FILE[:GUEST-PATH]  goes along             --disk IMAGE  raw, as /dev/vda
 #   --smp N (2)  --mem M (1G)  --limit SECONDS (1200)  --cmdline "ARGS"  --icount   see vm.sh
-#   --debug           the kernel of CACHE/kernel/SERIES-debug/env, a debug build that you made
 # Prints a line for each test as it ends, the details of failures, and the counts. What tests left
 # in $GR_ARTEFACTS is in build/vm/NAME.artefacts/ then.
 #
@@ -55,7 +54,6 @@ options()
     while [ $# -gt 0 ]; do
         case $1 in
         --icount) ICOUNT=-i; shift; continue ;;
-        --debug) SERIES=$SERIES-debug; shift; continue ;;
         esac
         [ $# -ge 2 ] || die "$1 needs a value"
         case $1 in
@@ -74,6 +72,15 @@ options()
         esac
         shift 2
     done
+}
+
+# Debug kernels: CPUs come from a table that knows sockets only, a restart is a triple fault, and the
+# clock needs to be told its rate.
+without_acpi()
+{
+    CPUS=$SMP,sockets=$SMP,cores=1,threads=1
+    ${CC:-cc} -std=gnu11 -O2 -Wall -o "$T/tsc" tests/vm/tsc.c
+    CMDLINE="reboot=t tsc_early_khz=$("$T/tsc") $CMDLINE"
 }
 
 # one line per finished test, until vm.sh is done
@@ -116,9 +123,13 @@ else
     FILES=("$@")
 fi
 [ -s "$T/manifest" ] || die "no tests"
-[ -f "$CACHE/kernel/$SERIES/env" ] || die "no kernel $SERIES in the cache: run tools/setup.sh test"
+[ -f "$CACHE/kernel/$SERIES/env" ] || die "no kernel $SERIES in the cache: run tools/setup.sh all"
 # shellcheck disable=SC1090
 . "$CACHE/kernel/$SERIES/env"
+CPUS=$SMP
+case $SERIES in
+*-*) without_acpi ;;
+esac
 case $MODULE in
 '') ;;
 kmod) KO=$(tests/vm/kmod.sh "$SERIES") ;;
@@ -127,14 +138,14 @@ esac
 [ -z "$KO" ] || FILES+=("$KO:/t/gr.ko")
 ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -O2 -Wall -static -o "$T/judge" tests/vm/init.c
 tests/vm/mkrd.sh -k "$KMODDIR" -m "$MODULES" "$T/rd" tests/vm/init.sh \
-    "$T/judge:/judge" "$T/manifest" "${FILES[@]}"
+    "$T/judge:/judge" tests/vm/leaks.sh:/leaks "$T/manifest" "${FILES[@]}"
 
 echo "vm $SERIES: booting $KVER for $NAME"
 for try in 1 2 3; do
     status=0
     : > "$PREFIX.tap"
     # shellcheck disable=SC2086
-    tests/vm/vm.sh -s "$SMP" -m "$MEM" -t "$LIMIT" -a "$CMDLINE" $ICOUNT ${DISK:+-d "$DISK"} \
+    tests/vm/vm.sh -s "$CPUS" -m "$MEM" -t "$LIMIT" -a "$CMDLINE" $ICOUNT ${DISK:+-d "$DISK"} \
         "${KVMLINUX:-$KIMAGE}" "$T/rd" "$PREFIX" &
     VM=$!
     follow

@@ -60,6 +60,10 @@ boot --test "good|5||$GOOD" \
     --test "short|5||echo 1..2; echo ok 1" \
     --test "silent|5||true" \
     --test "warning|5||echo 'WARNING: on purpose' > /dev/kmsg; $GOOD" \
+    --test "slab|5||echo 'BUG gr_thing (Tainted: G): on purpose' > /dev/kmsg; $GOOD" \
+    --test "kunit|5||echo '    not ok 1 on_purpose' > /dev/kmsg; $GOOD" \
+    --test "race|5||echo 'BUG: KCSAN: data-race in gr_a [gr] / b' > /dev/kmsg; $GOOD" \
+    --test "core-race|5||echo 'BUG: KCSAN: data-race in a / b' > /dev/kmsg; $GOOD" \
     --test "late|5||(sleep 0.5; echo 'BUG: on purpose' > /dev/kmsg) & sleep 1; $GOOD" \
     --test "forged|5||echo verdict: pass; echo '# end forged 0'; exit 1" \
     --test "after|5||$GOOD"
@@ -71,11 +75,16 @@ check "no plan" says "no-plan: printed no plan"
 check "fewer results than planned" says "short: planned 2 tests, saw 1"
 check "no result" says "silent: printed no result"
 check "a warning in the kernel log" says "warning: the kernel log complains"
+check "a complaint of the slab allocator" says "slab: the kernel log complains"
+check "a unit test inside the kernel" says "kunit: the kernel log complains"
+check "a data race of the module" says "race: the kernel log complains"
+check "a data race of the kernel proper is shown only" \
+    grep -qx '| # not ours: BUG: KCSAN: data-race in a / b.*' build/vm/selftest.tap
 check "a bug that a background process met" says "late: the kernel log complains"
 check "a test that forges the verdict" says "forged: ended with status 1"
-# passed: good hang status no-plan short warning late after kernel
-check "the counts" counts "9 passed, 10 failed, 1 skipped"
-check "the verdict" verdict "verdict: fail hang signal status warning late forged"
+# passed: good hang status no-plan short warning slab kunit race core-race late after kernel
+check "the counts" counts "13 passed, 13 failed, 1 skipped"
+check "the verdict" verdict "verdict: fail hang signal status warning slab kunit race late forged"
 
 boot --test "good|5||$GOOD" \
     --test "panic|20||echo ok 1; echo 1..1; echo c > /proc/sysrq-trigger; sleep 10" \

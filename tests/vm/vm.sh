@@ -4,7 +4,7 @@
 # vm.sh [-s CPUS] [-m MEM] [-t SECONDS] [-a CMDLINE] [-d DISK] [-i] KERNEL INITRD PREFIX
 #       - boot a kernel in QEMU without hardware virtualisation; the verdict is the exit code.
 #
-# KERNEL: a bzImage, or the vmlinux inside it: saves the guest 1.3 (6.12) to 2.9 s (6.1) of
+# CPUS: a number, or what else QEMU's -smp takes. KERNEL: a bzImage, or the vmlinux inside it: saves the guest 1.3 (6.12) to 2.9 s (6.1) of
 # decompression. -d: a raw image, as /dev/vda. -i: a clock that counts instructions, one CPU at a
 # time: figures repeat within 0.2%. Time limits inside the guest then count its own clock.
 #   PREFIX.log  console (ttyS0)      PREFIX.tap  results, verdict (ttyS1)
