@@ -30,7 +30,8 @@ all: $(B)/libgr.a $(B)/$(SONAME) $(EXAMPLES)
 help:
 	@echo "make            the library and the examples, into build/"
 	@echo "make run        install what is missing, build, run the demonstration"
-	@echo "make check      install what is missing, run all tests"
+	@echo "make check      install what is missing (builds a KASAN kernel once), run all tests"
+	@echo "make check-all  ... and in PREEMPT_RT and KCSAN kernels, built on first use"
 	@echo "make test       the tests of this machine, under a minute"
 	@echo "make test-vm    the tests inside stock 6.12 and 6.1 kernels"
 	@echo "make lint       sparse, checkpatch, both compilers"
@@ -103,6 +104,9 @@ setup-run:
 setup:
 	@tools/setup.sh test
 
+setup-all:
+	@tools/setup.sh all
+
 kmod:
 	@mkdir -p build/kmod/kmod build/kmod/include/uapi
 	@cp kmod/* build/kmod/kmod/ && cp include/uapi/* build/kmod/include/uapi/
@@ -132,6 +136,9 @@ lint:
 check: setup
 	@tests/check.sh
 
+check-all: setup-all
+	@tests/check.sh --all
+
 install: all
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
 	install -m 644 include/gr.h $(DESTDIR)$(PREFIX)/include/
@@ -145,6 +152,6 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: build-unit build-tests print-unit print-ktests all help run check test test-vm lint kmod install clean setup setup-run
+.PHONY: build-unit build-tests print-unit print-ktests all help run check check-all test test-vm lint kmod install clean setup setup-run setup-all
 .SECONDARY:
 -include $(wildcard $(B)/obj/*.d $(B)/pic/*.d $(B)/unit/*.d $(B)/examples/*.d build/kselftest/*.d)

@@ -1,9 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# check.sh - every test there is; `make check`. Each part goes on after another one failed.
+# check.sh [--all] - every test there is; `make check`. Each part goes on after another one failed.
+# --all (`make check-all`) takes the slower debug kernels too: PREEMPT_RT and KCSAN.
 # Ends with "N passed, N failed, N skipped"; exit 0 only if nothing failed.
+# shellcheck disable=SC2046,SC2086
 set -u
+case ${1:-} in
+'') DEBUG="6.12-kasan" ;;
+--all) DEBUG="6.12-kasan 6.12-rt 6.12-kcsan" ;;
+*) echo "usage: check.sh [--all]" >&2; exit 1 ;;
+esac
 cd "$(dirname "$0")/.." || exit 1
 START=$SECONDS
 MAKE="make --no-print-directory"
@@ -27,5 +34,8 @@ $MAKE SAN=address,undefined build-unit > build/asan.log 2>&1 || cat build/asan.l
 tests/host.sh asan 300 $($MAKE -s SAN=address,undefined print-unit)
 step "inside stock kernels"
 tests/vm/suite.sh $($MAKE -s print-unit) -- $($MAKE -s print-ktests)
+step "inside debug kernels"
+SERIES=$DEBUG tests/vm/suite.sh $($MAKE -s print-unit) -- $($MAKE -s print-ktests)
 step "done"
-exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/asan.tap build/vm/6.12.tap build/vm/6.1.tap
+exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/asan.tap build/vm/6.12.tap \
+    build/vm/6.1.tap $(printf 'build/vm/%s.tap ' $DEBUG)

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# suite.sh [UNIT...] -- [KTEST...] - the same programs inside stock 6.12 and 6.1.
+# suite.sh [UNIT...] -- [KTEST...] - the same programs inside stock 6.12 and 6.1, or others.
 #
 # Every UNIT program runs with the module and with futexes; every KTEST (the device's own tests)
-# once. Results: build/vm/SERIES.tap. Environment: SERIES (6.12 6.1), TORTURE_ROUNDS (10000).
+# once. A debug kernel (6.12-kasan...) is about the module: no futexes, fewer rounds, more time.
+# Results: build/vm/SERIES.tap. Environment: SERIES (6.12 6.1), TORTURE_ROUNDS (10000, debug 1000).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 UNIT=()
@@ -14,24 +15,31 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 shift
 KTEST=("$@")
-MANIFEST=build/vm/manifest
 mkdir -p build/vm
+
+manifest()
 {
+    local t n rounds=10000 slow=1 debug=
+    case $1 in
+    *-*) rounds=1000 slow=4 debug=1 ;;
+    esac
     for t in "${KTEST[@]}"; do
         n=$(basename "$t")
         case $n in
-        torture) echo "torture|900|/t/torture ${TORTURE_ROUNDS:-10000}" ;;
-        *) echo "$n|180|/t/$n" ;;
+        torture) echo "torture|900|/t/torture ${TORTURE_ROUNDS:-$rounds}" ;;
+        *) echo "$n|$((180 * slow))|/t/$n" ;;
         esac
     done
     for t in "${UNIT[@]}"; do
         n=$(basename "$t")
-        echo "$n.kmod|240|GR_BACKEND=kmod /t/$n"
-        echo "$n.futex|240|GR_BACKEND=futex /t/$n"
+        echo "$n.kmod|$((240 * slow))|GR_BACKEND=kmod /t/$n"
+        [ -n "$debug" ] || echo "$n.futex|240|GR_BACKEND=futex /t/$n"
     done
-} > $MANIFEST
+}
+
 FAILED=0
 for s in ${SERIES:-6.12 6.1}; do
-    VM_SECONDS=2400 tests/vm/run.sh "$s" "$s" $MANIFEST "${UNIT[@]}" "${KTEST[@]}" || FAILED=1
+    manifest "$s" > "build/vm/$s.manifest"
+    VM_SECONDS=2400 tests/vm/run.sh "$s" "$s" "build/vm/$s.manifest" "${UNIT[@]}" "${KTEST[@]}" || FAILED=1
 done
 exit $FAILED
