@@ -281,6 +281,14 @@ struct gr_counters {
 extern struct gr_counters gr_counters;
 void gr_hist_add(struct gr_group *g, enum gr_hist_kind kind, u64 since);
 void gr_stat_group_add(struct gr_group *g);
+/* ---- oracle.c, test builds only ---- */
+#ifdef GR_ORACLE
+void gr_oracle_init(struct dentry *dir);
+void gr_oracle_exit(void);
+#else
+static inline void gr_oracle_init(struct dentry *dir) { }
+static inline void gr_oracle_exit(void) { }
+#endif
 void gr_stat_init(void);
 void gr_stat_exit(void);
 

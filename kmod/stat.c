@@ -158,9 +158,11 @@ void gr_stat_init(void)
 {
 	gr_dir = debugfs_create_dir("gr", NULL);
 	debugfs_create_file("counters", 0400, gr_dir, NULL, &counters_fops);
+	gr_oracle_init(gr_dir);
 }
 
 void gr_stat_exit(void)
 {
+	gr_oracle_exit();
 	debugfs_remove(gr_dir);
 }

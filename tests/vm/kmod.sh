@@ -6,14 +6,15 @@
 # SERIES is a directory of CACHE/kernel (6.12, 6.1, 6.12-kasan...). Each kernel has a directory of
 # its own under build/, so they do not clobber each other; two runs for the same kernel wait for
 # each other, and the module that is printed is replaced whole or not at all.
-# A warning of the compiler (W=1) is an error here. Callers: run.sh, tools/demo/run.sh; people.
+# GR_ORACLE=1 in the environment adds the judge of kmod/oracle.c. A warning (W=1) is an error. Callers: run.sh, tools/demo/run.sh; people.
 set -eu
 cd "$(dirname "$0")/../.."
 ENV=${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}/kernel/$1/env
 [ -f "$ENV" ] || { echo "kmod: no kernel $1 in the cache: run tools/setup.sh" >&2; exit 1; }
 # shellcheck disable=SC1090
 . "$ENV"
-DIR=build/kmod-$KVER
+ORACLE=${GR_ORACLE:+1}
+DIR=build/kmod-$KVER${ORACLE:+-oracle}
 mkdir -p build
 exec 8> "$DIR.lock"
 flock 8
@@ -23,7 +24,7 @@ mkdir -p "$DIR/kmod" "$DIR/include/uapi"
 for f in kmod/* include/uapi/*; do
     cmp -s "$f" "$DIR/$f" || cp "$f" "$DIR/$f"
 done
-if ! make -C "$KDIR" M="$PWD/$DIR/kmod" W=1 modules > "$DIR/log" 2>&1 ||
+if ! make -C "$KDIR" M="$PWD/$DIR/kmod" GR_ORACLE=$ORACLE W=1 modules > "$DIR/log" 2>&1 ||
     grep -q 'warning:' "$DIR/log"; then
     cat "$DIR/log" >&2
     exit 1
