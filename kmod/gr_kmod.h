@@ -208,6 +208,7 @@ void gr_need_spare(struct gr_group *g, struct gr_proc *p, struct gr_wake *wake);
 
 /* ---- group.c ---- */
 struct gr_group *gr_group_new(void);
+int gr_group_prepare(struct gr_group *g, u64 features);
 int gr_group_check_caller(struct gr_group *g);
 int gr_group_setup(struct gr_group *g, struct gr_setup *arg);
 void gr_group_shutdown(struct gr_group *g);

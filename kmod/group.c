@@ -85,6 +85,7 @@ struct gr_group *gr_group_new(void)
 	return g;
 }
 
+/* nr_procs and max_threads are set */
 static int gr_group_alloc(struct gr_group *g, u64 features)
 {
 	size_t mproc = sizeof(struct gr_mirror);
@@ -143,6 +144,18 @@ static void gr_group_fill(struct gr_group *g)
 	g->mirror->max_threads = g->max_threads;
 }
 
+/* The tables of a group whose sizes are set, with nothing in them. -ENOMEM: nothing is left. */
+int gr_group_prepare(struct gr_group *g, u64 features)
+{
+	int ret = gr_group_alloc(g, features);
+
+	if (ret)
+		gr_group_unalloc(g);
+	else
+		gr_group_fill(g);
+	return ret;
+}
+
 static int gr_group_check(const struct gr_setup *arg)
 {
 	if (arg->size != sizeof(*arg) || arg->flags ||
@@ -187,12 +200,9 @@ int gr_group_setup(struct gr_group *g, struct gr_setup *arg)
 	g->nr_procs = arg->nr_procs;
 	g->max_threads = arg->max_threads;
 	g->slice_ns = arg->slice_us * NSEC_PER_USEC;
-	ret = gr_group_alloc(g, arg->features);
-	if (ret) {
-		gr_group_unalloc(g);
+	ret = gr_group_prepare(g, arg->features);
+	if (ret)
 		goto out;
-	}
-	gr_group_fill(g);
 	g->mm = current->mm;
 	mmgrab(g->mm);
 	g->tgid = get_pid(task_tgid(current));

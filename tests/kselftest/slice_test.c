@@ -96,7 +96,6 @@ TEST_F(slice, computing_threads_take_turns)
 			EXPECT_TRUE(wait_until(atomic_load(&r[i].turns) > turns + 1000));
 		}
 	EXPECT_LE(6, self->d.mirror->preempts);
-	EXPECT_EQ(0, self->d.mirror->handoffs);
 	for (int i = 0; i < 3; i++)
 		stop(&r[i]);
 	EXPECT_EQ(1, self->d.mirror->nr_idle);
@@ -154,26 +153,35 @@ static void *schedule(void *arg)
 	return NULL;
 }
 
-TEST_F(slice, not_between_short_goroutines)
+/*
+ * An emulated CPU may stand still for a slice, so not "never" but far less than the other kind,
+ * and with slices that are long for that.
+ */
+TEST(not_between_short_goroutines)
 {
+	struct gr_setup s = gr_setup_arg(1, 8);
 	uint64_t preempts[2];
 	struct runner r[2];
+	struct dev d;
 
-	/* an emulated CPU may stand still for a slice, so not never: far less than the other kind */
+	alarm(60);
+	s.slice_us = 25 * SLICE_US;
+	ASSERT_EQ(0, dev_open_arg(&d, s, O_CLOEXEC));
 	for (int kind = 0; kind < 2; kind++) {
-		uint64_t before = self->d.mirror->preempts;
+		uint64_t before = d.mirror->preempts;
 
 		for (int i = 0; i < 2; i++)
-			start(&r[i], &self->d, kind ? compute : schedule);
-		ASSERT_TRUE(wait_until(self->d.mirror->nr_returners + self->d.mirror->nr_preempted == 1));
-		sleep_us(200 * SLICE_US);
-		preempts[kind] = self->d.mirror->preempts - before;
+			start(&r[i], &d, kind ? compute : schedule);
+		ASSERT_TRUE(wait_until(d.mirror->nr_returners + d.mirror->nr_preempted == 1));
+		sleep_us(30 * s.slice_us);
+		preempts[kind] = d.mirror->preempts - before;
 		for (int i = 0; i < 2; i++)
 			atomic_store(&r[i].stop, true);
 		for (int i = 0; i < 2; i++)
 			stop(&r[i]);
 	}
-	EXPECT_LT(4 * preempts[0], preempts[1]);
+	EXPECT_LT(2 * preempts[0], preempts[1]);
+	dev_close(&d);
 }
 
 /* a thread that is stopped is in no code of its own; exactly one P, so one at most is in there */
