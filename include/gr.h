@@ -49,7 +49,7 @@ int64_t gr_after(int64_t ns);
 
 struct gr_opts {
 	size_t size;		/* sizeof(struct gr_opts) */
-	int nr_procs;		/* P's; 0: GR_PROCS, else CPUs of the affinity mask */
+	int nr_procs;		/* P's; 0: GR_PROCS, else gr_default_procs() */
 	int max_threads;	/* limit of kernel threads; 0: 10000 */
 	size_t stack_size;	/* of a goroutine; 0: 256 KiB reserved, committed lazily */
 };
@@ -62,6 +62,12 @@ struct gr_opts {
  * no io_uring; -ENOMEM, -EAGAIN. A sentence that says why goes to stderr. [any, not g]
  */
 int gr_run(int (*fn)(void *), void *arg, const struct gr_opts *opts);
+
+/*
+ * How many P's suit this program: the CPUs of the calling thread's affinity mask, but not more
+ * than the CPU quota of its cgroup (cpu.max, version 1 too), rounded up. At least 1. [any]
+ */
+int gr_default_procs(void);
 
 struct gr_info {
 	size_t size;		/* in: sizeof(struct gr_info) */

@@ -83,7 +83,8 @@ static int setup(int nr_procs, int max_threads, const char **why)
 	}
 	ret = call(GR_IOC_SETUP, &s);
 	if (ret) {
-		*why = ret == -EPROTO ? "the loaded gr.ko speaks another version" :
+		*why = ret == -EPROTO  ? "the loaded gr.ko speaks another version" :
+		       ret == -EAGAIN ? "max_threads is over gr.ko's own parameter of that name" :
 					"/dev/gr refused the set-up";
 		fini();
 		return ret == -ENOMEM ? ret : -ENODEV;

@@ -70,21 +70,11 @@ static int env_int(const char *name, int max, int *value)
 	return 0;
 }
 
-static int cpus(void)
-{
-	cpu_set_t set;
-	int n = 1;
-
-	if (!sched_getaffinity(0, sizeof(set), &set))
-		n = CPU_COUNT(&set);
-	return n > GR_MAX_PROCS ? GR_MAX_PROCS : n;
-}
-
 static int read_opts(const struct gr_opts *opts)
 {
 	int ret;
 
-	sched.nr_procs = cpus();
+	sched.nr_procs = gr_default_procs();
 	ret = env_int("GR_PROCS", GR_MAX_PROCS, &sched.nr_procs);
 	if (ret)
 		return ret;
