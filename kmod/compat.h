@@ -80,14 +80,15 @@ static inline void gr_wake_task(struct task_struct *task, bool here)
 
 /*
  * Ring requests of a driver. Cancellation came with 6.7; without it there are none of ours.
- * io_uring_cmd_done() lost its second result later.
+ * io_uring_cmd_done() lost its second result later, and io_uring_sqe_cmd() got a second argument;
+ * what that returned is the same everywhere.
  */
 #ifdef GR_HAVE_URING_CANCEL
 #define GR_FEATURES GR_FEAT_ALL
 
 static inline const void *gr_cmd_payload(struct io_uring_cmd *cmd)
 {
-	return io_uring_sqe_cmd(cmd->sqe);
+	return cmd->sqe->cmd;
 }
 
 static inline void gr_cmd_done(struct io_uring_cmd *cmd, int ret, unsigned int issue_flags)

@@ -261,7 +261,7 @@ void gr_group_shutdown(struct gr_group *g)
 
 int gr_group_init(void)
 {
-	gr_wq = alloc_workqueue("gr", 0, 0);
+	gr_wq = alloc_workqueue("gr", WQ_UNBOUND, 0);
 	return gr_wq ? 0 : -ENOMEM;
 }
 
