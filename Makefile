@@ -33,7 +33,7 @@ help:
 	@echo "make check      install what is missing (builds a KASAN kernel once), run all tests"
 	@echo "make check-all  ... and in PREEMPT_RT and KCSAN kernels, built on first use"
 	@echo "make test       the tests of this machine, under a minute"
-	@echo "make test-vm    the tests inside stock 6.12 and 6.1 kernels"
+	@echo "make test-vm    the tests inside stock 6.12, 6.1 and newest kernels"
 	@echo "make lint       sparse, checkpatch, both compilers"
 	@echo "make kmod       gr.ko for the running kernel, or KDIR=..."
 	@echo "make install    DESTDIR= PREFIX=/usr/local"
@@ -117,7 +117,7 @@ test: $(UNIT) all
 	@tests/host.sh unit 60 $(UNIT) tests/readme.sh tests/httpd.sh; tests/tap.py build/unit.tap
 
 test-vm: $(UNIT) $(KTESTS)
-	@tests/vm/suite.sh $(UNIT) -- $(KTESTS); tests/tap.py build/vm/6.12.tap build/vm/6.1.tap
+	@tests/vm/suite.sh $(UNIT) -- $(KTESTS); tests/tap.py build/vm/6.12.tap build/vm/6.1.tap build/vm/newest.tap
 
 build-unit: $(UNIT)
 

@@ -38,4 +38,4 @@ step "inside debug kernels"
 SERIES=$DEBUG tests/vm/suite.sh $($MAKE -s print-unit) -- $($MAKE -s print-ktests)
 step "done"
 exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/asan.tap build/vm/6.12.tap \
-    build/vm/6.1.tap $(printf 'build/vm/%s.tap ' $DEBUG)
+    build/vm/6.1.tap build/vm/newest.tap $(printf 'build/vm/%s.tap ' $DEBUG)

@@ -9,12 +9,18 @@
 # (GR_CACHE, default ~/.cache/gr): nothing appears in /boot, the boot loader is not touched.
 #
 #   CACHE/kernels/{boot,lib/modules}        the stock kernels, as QEMU boots them
-#   CACHE/kernels/SERIES                    one line: the version of 6.12 and of 6.1
+#   CACHE/kernels/SERIES                    one line: the version of 6.12, of 6.1, of newest
 #   CACHE/kernels/usr/src/linux-headers-V   headers that `make -C ... M=...` accepts
+#   CACHE/kernels/toolchain-V               newest only: the compiler and the like it asks for
 #   CACHE/kernel/SERIES/env                 KVER= KDIR= KIMAGE= KMODDIR= KVMLINUX=, for the shell
 #   CACHE/kernel/SERIES/vmlinux             the image unpacked: boots seconds faster
+#   CACHE/kernel/newest/missing             why there is no newest kernel, a sentence
 #   CACHE/kernel/6.12-{kasan,rt,kcsan}/     debug kernels: tests/vm/kernel/build.sh
-#   CACHE/kselftest/                        the kernel's own test harness headers
+#   CACHE/kselftest/                        the kernel's own test harness headers and scripts
+#
+# newest is what Debian unstable has, from the host that the system's own sources name; apt works
+# in CACHE/unstable for it, the system's lists stay as they are. When the archive is out of reach
+# newest stays as it is in the cache, or stays away: no reason to fail.
 #
 # Done already: under a second. A step writes beside its place and renames at the end, so an
 # interrupted run leaves nothing half done.
@@ -58,8 +64,12 @@ TEST_PACKAGES="
 clang            the second compiler
 libclang-rt-14-dev  its sanitizers
 sparse           checks the module
+coccinelle       does so with the kernel's own semantic patches
+shellcheck       checks the scripts
+codespell        finds typing errors
+patchelf         ties the newest kernel's compiler to the C library it came with
 git              clean clone in the tests
-linux-source-6.12  kselftest_harness.h and checkpatch.pl; debug kernels
+linux-source-6.12  kselftest_harness.h, checkpatch.pl, semantic patches; debug kernels
 perl             runs checkpatch.pl
 bc               time constants of a kernel build
 flex             its configuration language
@@ -123,8 +133,8 @@ install_packages()
         $MISSING > /dev/null || die "could not install:$MISSING"
 }
 
-# newest KVER of a series, by the archive's meta packages
-newest()
+# latest KVER of a series, by the archive's meta packages
+latest()
 {
     apt-cache depends "linux-image-$1-amd64" linux-image-amd64 2> /dev/null |
         sed -n 's/.*Depends: linux-image-\([0-9].*-amd64\)$/\1/p' |
@@ -151,7 +161,11 @@ fix_headers()
     local root=$1 h=$1/usr/src/linux-headers-$2 common=$1/usr/src/linux-headers-${2%-amd64}-common
     local kbuild
     kbuild=$(readlink "$h/scripts" | sed 's|.*/\(linux-kbuild-[^/]*\)/scripts|\1|')
-    echo "include $common/Makefile" > "$h/Makefile"
+    {
+        [ ! -d "$root/toolchain-$2" ] || printf 'export PATH := %s:$(PATH)\n' "$root/toolchain-$2/usr/bin"
+        echo "KBUILD_OUTPUT = $h"
+        echo "include $common/Makefile"
+    } > "$h/Makefile"
     ln -sfn "$root/usr/lib/$kbuild/scripts" "$h/scripts"
     ln -sfn "$root/usr/lib/$kbuild/tools" "$h/tools"
     ln -sfn "$root/usr/lib/$kbuild/scripts" "$common/scripts"
@@ -166,7 +180,7 @@ get_kernel()
     # look for a newer one at most once a day
     [ -n "$old" ] && [ -n "$(find "$root/$series" -mtime -1)" ] && return
     apt_update_once
-    v=$(newest "$series")
+    v=$(latest "$series")
     if [ -z "$v" ] || [ "$v" = "$old" ]; then
         [ -n "$old" ] || die "the archive has no linux-image of series $series: use Debian 12"
         [ -n "$v" ] || say "the archive names no kernel $series; using $old from the cache"
@@ -187,6 +201,142 @@ get_kernel()
     rm -rf "$tmp"
     fix_headers "$root" "$v"
     echo "$v" > "$root/.$series" && mv "$root/.$series" "$root/$series"
+}
+
+# apt with a state of its own, which knows unstable and not one installed package: what a package
+# needs comes along, down to the C library.
+unstable()
+{
+    APT_CONFIG=$CACHE/unstable/apt.conf "$@"
+}
+
+# Fetch the lists of unstable.
+update_unstable()
+{
+    local dir=$CACHE/unstable site
+    site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' \
+        'Label: Debian' 'Component: main' | head -n 1)
+    [ -n "$site" ] || return 1
+    mkdir -p "$dir/state/lists/partial" "$dir/cache/archives/partial"
+    : > "$dir/status"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site sid main" \
+        > "$dir/sources.list"
+    cat > "$dir/apt.conf" << EOF
+Dir::State "$dir/state";
+Dir::State::status "$dir/status";
+Dir::Cache "$dir/cache";
+Dir::Etc::SourceList "$dir/sources.list";
+Dir::Etc::SourceParts "-";
+Dir::Etc::Preferences "/dev/null";
+Dir::Etc::PreferencesParts "/dev/null";
+Acquire::Languages "none";
+Acquire::Retries "2";
+Acquire::http::Timeout "30";
+APT::Sandbox::User "root";
+APT::Install-Recommends "false";
+APT::Update::Error-Mode "any";
+EOF
+    unstable apt-get update -qq > /dev/null 2>&1
+}
+
+# Unpack the newest kernel, its headers and all that building a module for it takes into $2.
+unpack_newest()
+{
+    local v=$1 dir=$2 debs=$CACHE/unstable/cache/archives deb parts status=0
+    parts=$(unstable apt-cache depends "linux-image-$v" |
+        sed -n "s/.*Depends: \(linux-\(binary\|modules\)-$v\)$/\1/p")
+    rm -f "$debs"/*.deb
+    # shellcheck disable=SC2086
+    unstable apt-get install -d -qq -y "linux-headers-$v" > /dev/null 2>&1 &&
+        (cd "$debs" && unstable apt-get download -qq "linux-image-$v" $parts sparse) \
+            > /dev/null 2>&1 || return 1
+    for deb in "$debs"/*.deb; do
+        dpkg-deb -x "$deb" "$dir" || { status=1; break; }
+    done
+    rm -f "$debs"/*.deb
+    return $status
+}
+
+# Bring what unpack_newest left in $2 into the order of the older kernels' packages.
+sort_newest()
+{
+    local v=$1 dir=$2 tool=$2/toolchain-$1/usr f
+    mkdir -p "$dir/lib" "$dir/boot" "$dir/keep" "$tool"
+    [ ! -d "$dir/usr/lib/modules" ] || mv "$dir/usr/lib/modules" "$dir/lib/"
+    for f in vmlinuz System.map config; do
+        [ ! -f "$dir/lib/modules/$v/$f" ] || mv "$dir/lib/modules/$v/$f" "$dir/boot/$f-$v"
+    done
+    [ -f "$dir/boot/vmlinuz-$v" ] && mv "$dir"/usr/lib/linux-kbuild-* "$dir/keep/" &&
+        mv "$dir/usr/bin" "$dir/usr/lib" "$dir/usr/lib64" "$tool/" || return 1
+    [ ! -d "$dir/usr/libexec" ] || mv "$dir/usr/libexec" "$tool/"
+    mkdir "$dir/usr/lib"
+    mv "$dir/keep/"* "$dir/usr/lib/"
+    find "$tool/bin" ! -type d ! -name 'x86_64-linux-gnu-*' ! -name pahole ! -name sparse -delete
+    rm -rf "$dir/keep" "$dir/etc" "$dir/var" "$dir/usr/share" "$dir/usr/sbin"
+}
+
+# The programs below the directories $2... will run with the C library in $1.
+own_libc()
+{
+    local lib=$1/usr/lib/x86_64-linux-gnu f
+    shift
+    find "$@" -type f -perm -100 ! -name '*.so*' | while read -r f; do
+        patchelf --print-interpreter "$f" > /dev/null 2>&1 || continue
+        patchelf --set-interpreter "$lib/ld-linux-x86-64.so.2" --force-rpath --set-rpath "$lib" "$f" ||
+            exit 1
+    done
+}
+
+# Nothing newer to be had, for the reason $1: the cached one stays in use; if there is none the
+# suite will say why.
+no_newest()
+{
+    mkdir -p "$CACHE/kernel/newest"
+    if [ -n "$2" ]; then
+        say "$1; using kernel $2 from the cache"
+    else
+        say "$1; going on without the newest kernel"
+        rm -f "$CACHE/kernel/newest/env"
+        echo "$1" > "$CACHE/kernel/newest/missing"
+    fi
+}
+
+# version $1, which nothing names any more
+drop_newest()
+{
+    local root=$CACHE/kernels
+    [ -n "$1" ] || return 0
+    rm -rf "$root/toolchain-$1" "$root/lib/modules/$1" "$root/boot/"*"-$1" \
+        "$root/usr/src/linux-headers-$1" "$root/usr/src/linux-headers-${1%-amd64}-common" \
+        "$root/usr/lib/linux-kbuild-${1%-amd64}"
+}
+
+get_newest()
+{
+    local root=$CACHE/kernels v old tmp
+    old=$(cat "$root/newest" 2> /dev/null || true)
+    [ -f "$root/boot/vmlinuz-$old" ] || old=
+    [ -n "$old" ] && [ -n "$(find "$root/newest" -mtime -1)" ] && return
+    update_unstable || { no_newest "the archive's unstable suite is out of reach" "$old"; return; }
+    v=$(unstable apt-cache depends linux-image-amd64 |
+        sed -n 's/.*Depends: linux-image-\([0-9].*-amd64\)$/\1/p')
+    [ -n "$v" ] || { no_newest "the archive's unstable suite names no kernel" "$old"; return; }
+    if [ "$v" = "$old" ]; then
+        touch "$root/newest"
+        return
+    fi
+    say "unpacking the newest kernel, $v, and its compiler into $root"
+    tmp=$(mktemp -d "$root/.new.XXXXXX")
+    if unpack_newest "$v" "$tmp" && sort_newest "$v" "$tmp" &&
+        own_libc "$root/toolchain-$v" "$tmp/toolchain-$v" "$tmp/usr/lib"; then
+        drop_newest "$old"
+        cp -a "$tmp/." "$root/"
+        fix_headers "$root" "$v"
+        echo "$v" > "$root/.newest" && mv "$root/.newest" "$root/newest"
+    else
+        no_newest "kernel $v of unstable could not be fetched and unpacked" "$old"
+    fi
+    rm -rf "$tmp"
 }
 
 # the ELF image inside a bzImage: try each place that looks like the start of compressed data
@@ -214,7 +364,7 @@ write_env()
     v=$(cat "$root/$1")
     [ -f "$d/env" ] && grep -qx "KVER=$v" "$d/env" && return
     mkdir -p "$d"
-    rm -f "$d/env"
+    rm -f "$d/env" "$d/missing"
     PATH=$PATH:/usr/sbin:/sbin depmod -b "$root" "$v"
     fast=$d/vmlinux
     if extract_vmlinux "$root/boot/vmlinuz-$v" "$d/.vmlinux"; then
@@ -264,6 +414,8 @@ for s in $SERIES; do
     write_env "$s"
 done
 [ "$WHAT" != run ] || exit 0
+get_newest
+[ ! -f "$CACHE/kernels/newest" ] || write_env newest
 get_kselftest
 exec 9>&-     # the builds have a lock of their own
 case $WHAT in

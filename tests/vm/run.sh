@@ -5,7 +5,7 @@
 # run.sh SERIES NAME MANIFEST FILE...     (MANIFEST: lines "NAME|SECONDS|COMMAND", programs in /t)
 #   - run tests inside a stock or debug kernel, in QEMU.
 #
-# SERIES is 6.12 or 6.1, or 6.12-kasan, 6.12-rt, 6.12-kcsan (kernel/build.sh). The first word of COMMAND, where it is a file here, goes along with its
+# SERIES is 6.12, 6.1 or newest, or 6.12-kasan, 6.12-rt, 6.12-kcsan (kernel/build.sh). The first word of COMMAND, where it is a file here, goes along with its
 # libraries; COMMAND itself is for the guest's shell. Options:
 #   --name NAME       results in build/vm/NAME.{tap,log,art}; default SERIES
 #   --module kmod     build that directory's gr.ko and load it     --ko FILE   load this one

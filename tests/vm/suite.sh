@@ -1,11 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# suite.sh [UNIT...] -- [KTEST...] - the same programs inside stock 6.12 and 6.1, or others.
+# suite.sh [UNIT...] -- [KTEST...] - the same programs inside stock 6.12, 6.1, newest, or others.
 #
 # Every UNIT program runs with the module and with futexes; every KTEST (the device's own tests)
 # once. A debug kernel (6.12-kasan...) is about the module: no futexes, fewer rounds, more time.
-# Results: build/vm/SERIES.tap. Environment: SERIES (6.12 6.1), TORTURE_ROUNDS (10000, debug 1000).
+# So is the newest kernel: no futexes, fewer rounds; when it is not in the cache it counts as
+# skipped. Results: build/vm/SERIES.tap.
+# Environment: SERIES (6.12 6.1 newest), TORTURE_ROUNDS (10000, newest 2000, debug 1000).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 UNIT=()
@@ -15,13 +17,15 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 shift
 KTEST=("$@")
+MISSING=${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}/kernel/newest/missing
 mkdir -p build/vm
 
 manifest()
 {
-    local t n rounds=10000 slow=1 debug=
+    local t n rounds=10000 slow=1 futex=1
     case $1 in
-    *-*) rounds=1000 slow=4 debug=1 ;;
+    *-*) rounds=1000 slow=4 futex= ;;
+    newest) rounds=2000 futex= ;;
     esac
     for t in "${KTEST[@]}"; do
         n=$(basename "$t")
@@ -33,12 +37,22 @@ manifest()
     for t in "${UNIT[@]}"; do
         n=$(basename "$t")
         echo "$n.kmod|$((240 * slow))|GR_BACKEND=kmod /t/$n"
-        [ -n "$debug" ] || echo "$n.futex|240|GR_BACKEND=futex /t/$n"
+        [ -z "$futex" ] || echo "$n.futex|240|GR_BACKEND=futex /t/$n"
     done
 }
 
+# Says why there is no newest kernel; fails if there is one.
+no_newest()
+{
+    [ -f "$MISSING" ] || return 1
+    echo "vm newest: skipped, $(cat "$MISSING")"
+    printf '# begin newest\n1..0 # SKIP %s\n# end newest 4\nverdict: pass\n' "$(cat "$MISSING")" \
+        > build/vm/newest.tap
+}
+
 FAILED=0
-for s in ${SERIES:-6.12 6.1}; do
+for s in ${SERIES:-6.12 6.1 newest}; do
+    [ "$s" != newest ] || ! no_newest || continue
     manifest "$s" > "build/vm/$s.manifest"
     VM_SECONDS=2400 tests/vm/run.sh "$s" "$s" "build/vm/$s.manifest" "${UNIT[@]}" "${KTEST[@]}" || FAILED=1
 done
