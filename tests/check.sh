@@ -4,7 +4,6 @@
 # check.sh [--all] - every test there is; `make check`. Each part goes on after another one failed.
 # --all (`make check-all`) takes the slower debug kernels too: PREEMPT_RT and KCSAN.
 # Ends with "N passed, N failed, N skipped"; exit 0 only if nothing failed.
-# shellcheck disable=SC2046,SC2086
 set -u
 case ${1:-} in
 '') DEBUG="6.12-kasan" ;;
@@ -21,21 +20,26 @@ step()
 }
 
 rm -f build/*.tap build/vm/*.tap
+# shellcheck disable=SC2086  # $MAKE has an option
+read -ra UNIT <<< "$($MAKE -s print-unit)"
+read -ra KTEST <<< "$($MAKE -s print-ktests)"
+read -ra ASAN <<< "$($MAKE -s SAN=address,undefined print-unit)"
 step "build"
 $MAKE all || exit 1
 $MAKE build-tests || exit 1
 step "lint"
 tests/lint.sh > build/lint.log
 step "unit tests on this machine"
-tests/host.sh unit 120 $($MAKE -s print-unit)
+tests/host.sh unit 120 "${UNIT[@]}"
 tests/host.sh system 120 tests/readme.sh tests/httpd.sh
 step "unit tests with sanitizers"
 $MAKE SAN=address,undefined build-unit > build/asan.log 2>&1 || cat build/asan.log
-tests/host.sh asan 300 $($MAKE -s SAN=address,undefined print-unit)
+tests/host.sh asan 300 "${ASAN[@]}"
 step "inside stock kernels"
-tests/vm/suite.sh $($MAKE -s print-unit) -- $($MAKE -s print-ktests)
+tests/vm/suite.sh "${UNIT[@]}" -- "${KTEST[@]}"
 step "inside debug kernels"
-SERIES=$DEBUG tests/vm/suite.sh $($MAKE -s print-unit) -- $($MAKE -s print-ktests)
+SERIES=$DEBUG tests/vm/suite.sh "${UNIT[@]}" -- "${KTEST[@]}"
 step "done"
+# shellcheck disable=SC2046,SC2086
 exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/asan.tap build/vm/6.12.tap \
     build/vm/6.1.tap build/vm/newest.tap $(printf 'build/vm/%s.tap ' $DEBUG)

@@ -65,6 +65,7 @@ clang            the second compiler
 libclang-rt-14-dev  its sanitizers
 sparse           checks the module
 coccinelle       does so with the kernel's own semantic patches
+ocaml            some of these are written in it
 shellcheck       checks the scripts
 codespell        finds typing errors
 patchelf         ties the newest kernel's compiler to the C library it came with
@@ -162,6 +163,7 @@ fix_headers()
     local kbuild
     kbuild=$(readlink "$h/scripts" | sed 's|.*/\(linux-kbuild-[^/]*\)/scripts|\1|')
     {
+        # shellcheck disable=SC2016
         [ ! -d "$root/toolchain-$2" ] || printf 'export PATH := %s:$(PATH)\n' "$root/toolchain-$2/usr/bin"
         echo "KBUILD_OUTPUT = $h"
         echo "include $common/Makefile"
@@ -214,6 +216,7 @@ unstable()
 update_unstable()
 {
     local dir=$CACHE/unstable site
+    # shellcheck disable=SC2016
     site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' \
         'Label: Debian' 'Component: main' | head -n 1)
     [ -n "$site" ] || return 1
@@ -272,7 +275,7 @@ sort_newest()
     mkdir "$dir/usr/lib"
     mv "$dir/keep/"* "$dir/usr/lib/"
     find "$tool/bin" ! -type d ! -name 'x86_64-linux-gnu-*' ! -name pahole ! -name sparse -delete
-    rm -rf "$dir/keep" "$dir/etc" "$dir/var" "$dir/usr/share" "$dir/usr/sbin"
+    (cd "$dir" && rm -rf keep etc var usr/share usr/sbin)
 }
 
 # The programs below the directories $2... will run with the C library in $1.
@@ -296,7 +299,7 @@ no_newest()
         say "$1; using kernel $2 from the cache"
     else
         say "$1; going on without the newest kernel"
-        rm -f "$CACHE/kernel/newest/env"
+        rm -f "$CACHE/kernel/newest/env" "$CACHE/kernels/newest"
         echo "$1" > "$CACHE/kernel/newest/missing"
     fi
 }
@@ -364,7 +367,7 @@ write_env()
     v=$(cat "$root/$1")
     [ -f "$d/env" ] && grep -qx "KVER=$v" "$d/env" && return
     mkdir -p "$d"
-    rm -f "$d/env" "$d/missing"
+    rm -f "$d/env"
     PATH=$PATH:/usr/sbin:/sbin depmod -b "$root" "$v"
     fast=$d/vmlinux
     if extract_vmlinux "$root/boot/vmlinuz-$v" "$d/.vmlinux"; then
@@ -384,13 +387,13 @@ write_env()
 get_kselftest()
 {
     local src=tools/testing/selftests top=linux-source-6.12 tmp
-    [ -f "$CACHE/kselftest/checkpatch.pl" ] && return
-    say "taking the kernel's test harness out of $top"
+    [ -d "$CACHE/kselftest/coccinelle" ] && return
+    say "taking the kernel's test harness and checks out of $top"
     tmp=$(mktemp -d "$CACHE/.ksft.XXXXXX")
     tar -xJf "/usr/src/$top.tar.xz" -C "$tmp" --strip-components=1 \
         "$top/$src/kselftest.h" "$top/$src/kselftest_harness.h" \
         "$top/scripts/checkpatch.pl" "$top/scripts/spelling.txt" \
-        "$top/scripts/const_structs.checkpatch" || die "could not unpack $top"
+        "$top/scripts/const_structs.checkpatch" "$top/scripts/coccinelle" || die "could not unpack $top"
     mv "$tmp/$src/"*.h "$tmp/scripts/"* "$tmp/"
     rm -rf "$tmp/tools" "$tmp/scripts" "$CACHE/kselftest"
     chmod 755 "$tmp"
@@ -415,7 +418,10 @@ for s in $SERIES; do
 done
 [ "$WHAT" != run ] || exit 0
 get_newest
-[ ! -f "$CACHE/kernels/newest" ] || write_env newest
+if [ -f "$CACHE/kernels/newest" ]; then
+    rm -f "$CACHE/kernel/newest/missing"
+    write_env newest
+fi
 get_kselftest
 exec 9>&-     # the builds have a lock of their own
 case $WHAT in

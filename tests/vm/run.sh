@@ -153,7 +153,8 @@ for try in 1 2 3; do
     VM=''
     # QEMU can execute a breakpoint that text patching has removed already (design/0001): that
     # says nothing about the tests, and nothing else makes the kernel meet an int3 of its own
-    [ $status = 2 ] && grep -m 1 'Oops' "$PREFIX.log" | grep -q 'Oops: int3' || break
+    [ $status = 2 ] || break
+    grep -m 1 'Oops' "$PREFIX.log" | grep -q 'Oops: int3' || break
     echo "vm $SERIES: the emulator executed stale code; attempt $try of 3 does not count"
 done
 if [ -s "$PREFIX.art" ]; then
@@ -165,4 +166,4 @@ case $status in
 *) echo "vm $SERIES: no verdict, the guest died: the end of $PREFIX.log"
     tail -n 30 "$PREFIX.log" ;;
 esac
-tests/tap.py "$PREFIX.tap" && [ $status = 0 ]
+tests/tap.py "$PREFIX.tap" && [ "$status" = 0 ]

@@ -17,7 +17,9 @@ mkdir -p "$BIN"
 # shellcheck disable=SC2086
 $CC $CFLAGS -o "$BIN/httpd" examples/httpd/*.c "$LIBGR" \
 	-lhttp_parser -lsqlite3 -luring -pthread
+# shellcheck disable=SC2086
 $CC $CFLAGS -o "$BIN/block_to_run" tests/bench/block_to_run.c "$LIBGR" -luring -pthread
+# shellcheck disable=SC2086
 $CC $CFLAGS -o "$BIN/getppid" tests/bench/getppid.c
 cp tools/demo/fast.lua tools/demo/block.lua tools/demo/measure.sh "$BIN"
 

@@ -1,5 +1,6 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: MIT
+# shellcheck shell=dash
 #
 # init.sh - process 1 of the demonstration's guest: load, measure, power off.
 #
@@ -35,8 +36,9 @@ case " $(cat /proc/cmdline) " in
 	chroot /disk /demo/getppid --insns > /disk/out/getppid || echo "demo: FAILED: getppid"
 	;;
 *)
+	# shellcheck disable=SC2013
 	for v in $(cat /proc/cmdline); do
-		case $v in GR_DEMO_*) export "$v" ;; esac
+		case $v in GR_DEMO_*) export "${v?}" ;; esac
 	done
 	chroot /disk /bin/sh /demo/measure.sh /demo /out /data
 	;;

@@ -32,8 +32,9 @@ find_kernel()
 {
 	KERNELS=${KERNELS:-${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}/kernels}
 	KVER=${KVER:-$(cat "$KERNELS/6.12" 2>/dev/null || true)}
-	[ -n "$KVER" ] && [ -f "$KERNELS/boot/vmlinuz-$KVER" ] ||
+	if [ -z "$KVER" ] || [ ! -f "$KERNELS/boot/vmlinuz-$KVER" ]; then
 		die "no 6.12 kernel in $KERNELS: run tools/setup.sh run"
+	fi
 	GR_KO=${GR_KO:-$(tests/vm/kmod.sh 6.12)} || die "the module does not build for $KVER"
 	export KERNELS KVER GR_KO
 }
