@@ -34,7 +34,7 @@ help:
 	@echo "make check-all  ... and in PREEMPT_RT and KCSAN kernels, built on first use"
 	@echo "make test       the tests of this machine, under a minute"
 	@echo "make test-vm    the tests inside stock 6.12, 6.1 and newest kernels"
-	@echo "make lint       sparse, checkpatch, both compilers"
+	@echo "make lint       sparse, checkpatch, coccinelle, shellcheck, codespell, both compilers"
 	@echo "make kmod       gr.ko for the running kernel, or KDIR=..."
 	@echo "make install    DESTDIR= PREFIX=/usr/local"
 	@echo "make clean"

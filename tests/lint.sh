@@ -2,14 +2,26 @@
 # SPDX-License-Identifier: MIT
 #
 # lint.sh - what a machine can say about the source, as TAP in build/lint.tap: the module with
-# sparse and checkpatch, the library without a warning from gcc and from clang.
+# sparse, checkpatch and the kernel's semantic patches, the library without a warning from gcc and
+# from clang, the scripts with shellcheck, all of it with codespell, and the list of packages.
+#
+# Callers: `make lint`, check.sh. Tools and the kernel's scripts come from tools/setup.sh; a tool
+# that is missing is a failure. Exit 0 if nothing was found.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 CACHE=${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}
 OUT=build/lint.tap
 N=0
 mkdir -p build
+T=$(mktemp -d)
+trap 'rm -rf "$T"' EXIT
 printf '# begin lint\n' > $OUT
+
+skip()
+{
+    N=$((N + 1))
+    echo "ok $N - $1 # SKIP $2" | tee -a $OUT
+}
 
 # check NAME COMMAND...: passes if it succeeds and prints nothing
 check()
@@ -28,12 +40,13 @@ check()
 sparse_module()
 {
     local kver dir
-    kver=$(cat "$CACHE/kernels/$1")
+    kver=$(cat "$CACHE/kernels/$1") || return 1
     dir=$PWD/build/sparse-$kver
     mkdir -p "$dir/include"
     cp -r kmod "$dir/" && cp -r include/uapi "$dir/include/" || return 1
-    make -C "$CACHE/kernels/usr/src/linux-headers-$kver" M="$dir/kmod" C=2 CF=-Wsparse-error \
-        W=1 modules 2>&1 | grep -E 'warning:|error:|\*\*\*'
+    make -j2 -C "$CACHE/kernels/usr/src/linux-headers-$kver" M="$dir/kmod" C=2 CF=-Wsparse-error \
+        W=1 modules > "$T/sparse" 2>&1 || { cat "$T/sparse"; return 1; }
+    grep -E 'warning:|error:|\*\*\*' "$T/sparse"
     return 0
 }
 
@@ -41,6 +54,62 @@ checkpatch()
 {
     perl "$CACHE/kselftest/checkpatch.pl" --no-tree --terse --quiet --no-summary \
         --max-line-length=100 -f kmod/*.c kmod/*.h include/uapi/gr.h
+}
+
+# cocci PATCH FILE...: what one semantic patch reports
+cocci()
+{
+    local patch=$1 options
+    shift
+    options=$(sed -n 's|^// *Options: *||p' "$patch")
+    # shellcheck disable=SC2086
+    spatch -D report --very-quiet $options -I include --cocci-file "$patch" "$@" 2> "$T/$$.err" ||
+        { echo "$patch: spatch failed"; cat "$T/$$.err"; }
+}
+export -f cocci
+export T
+
+coccicheck()
+{
+    local dir=$CACHE/kselftest/coccinelle
+    # does it find anything at all?
+    printf 'int f(int *p)\n{\n\tkfree(p);;\n\tif (p == 0)\n\t\treturn 1;\n\treturn 0;\n}\n' > "$T/bad.c"
+    [ -n "$(cocci "$dir/misc/semicolon.cocci" "$T/bad.c")" ] || echo "misses a second semicolon"
+    [ -n "$(cocci "$dir/null/badzero.cocci" "$T/bad.c")" ] || echo "misses a pointer compared to 0"
+    find "$dir" -name '*.cocci' | sort |
+        xargs -P "$(nproc)" -I '{}' bash -c 'cocci "$@"' cocci '{}' kmod/*.c
+}
+
+# every file of the tree but what was built
+sources()
+{
+    find . -path ./.git -prune -o -path './build*' -prune -o -type f "$@"
+}
+
+scripts()
+{
+    local files
+    mapfile -t files < <(sources -exec grep -lE '^#!.*\bsh$|^#!.*bash$' '{}' +)
+    [ ${#files[@]} -gt 0 ] && shellcheck -x "${files[@]}"
+}
+
+spelling()
+{
+    local files
+    mapfile -t files < <(sources ! -name '*.o' -print)
+    codespell -L fro "${files[@]}"
+}
+
+# Each package that setup.sh installs has its reason in docs/dependencies.md.
+packages()
+{
+    local p
+    awk -F'|' '/^\| / { gsub(/[, ]+/, "\n", $2); print $2 }' docs/dependencies.md > "$T/documented"
+    sed -n '/^[A-Z]*_PACKAGES="$/,/^"$/p' tools/setup.sh | sed '/"$/d; s/ .*//' > "$T/installed"
+    [ -s "$T/installed" ] || echo "setup.sh: no list of packages found"
+    while read -r p; do
+        grep -Fqx -- "$p" "$T/documented" || echo "docs/dependencies.md: no line for $p"
+    done < "$T/installed"
 }
 
 warnings()
@@ -55,6 +124,16 @@ check "gcc: no warning in libgr" warnings gcc
 check "clang: no warning in libgr" warnings clang
 check "sparse: 6.12 module" sparse_module 6.12
 check "sparse: 6.1 module" sparse_module 6.1
+MISSING=$CACHE/kernel/newest/missing
+if [ -f "$MISSING" ]; then
+    skip "sparse: newest module" "$(cat "$MISSING")"
+else
+    check "sparse: newest module" sparse_module newest
+fi
 check "checkpatch: module and UAPI" checkpatch
+check "coccinelle: module" coccicheck
+check "shellcheck: scripts" scripts
+check "codespell: everything" spelling
+check "every package has its reason" packages
 printf '1..%d\n# end lint 0\nverdict: done\n' $N >> $OUT
 ! grep -q '^not ok' $OUT
