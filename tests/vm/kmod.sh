@@ -24,7 +24,7 @@ mkdir -p "$DIR/kmod" "$DIR/include/uapi"
 for f in kmod/* include/uapi/*; do
     cmp -s "$f" "$DIR/$f" || cp "$f" "$DIR/$f"
 done
-if ! make -C "$KDIR" M="$PWD/$DIR/kmod" GR_ORACLE=$ORACLE W=1 modules > "$DIR/log" 2>&1 ||
+if ! make -C "$KDIR" M="$PWD/$DIR/kmod" GR_ORACLE="$ORACLE" W=1 modules > "$DIR/log" 2>&1 ||
     grep -q 'warning:' "$DIR/log"; then
     cat "$DIR/log" >&2
     exit 1
