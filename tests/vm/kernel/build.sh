@@ -9,12 +9,12 @@
 # and CACHE/kernel/headers-KEY/ the headers and scripts of the source, which all of them share.
 #
 # A variant is tinyconfig and some *.config files here; one that asks for a symbol and does not get
-# it is an error. It is built when there is none, or when the source package, the compiler or
-# the fragments changed (KEY). Building goes on in CACHE/kernel/.build and is renamed at
-# the end: an interrupted run leaves only that, and the next one removes it. The source is unpacked
-# there too, and goes with it.
+# it is an error. It is built when there is none, or when the source package, the compiler or the
+# fragments changed (KEY). Building goes on in CACHE/kernel/.build and is renamed at the end: an
+# interrupted run leaves only that, and the next one removes it. The source is unpacked there too,
+# and goes with it.
 #
-# About 10 minutes each on two free cores. The end of what make said is shown when it failed.
+# About 10 minutes each on two free cores. What make said is in CACHE/kernel/6.12-VARIANT.log.
 # Callers: tools/setup.sh; people. Environment: GR_CACHE, JOBS (number of CPUs).
 set -eu
 HERE=$(cd "$(dirname "$0")" && pwd)
@@ -24,7 +24,7 @@ PACKAGE=linux-source-6.12
 BUILD=$ROOT/.build
 SRC=$BUILD/$PACKAGE
 JOBS=${JOBS:-$(nproc)}
-LOG=''
+LOG='' MAKE=''
 
 die()
 {
@@ -73,7 +73,9 @@ built()
 
 kmake()
 {
-    make -C "$SRC" O="$1" ARCH=x86 -j "$JOBS" "${@:2}" >> "$LOG" 2>&1
+    make -C "$SRC" O="$1" ARCH=x86 -j "$JOBS" "${@:2}" >> "$LOG" 2>&1 &
+    MAKE=$!
+    wait $MAKE      # not in the foreground: a signal must not wait for it
 }
 
 # each symbol that the fragments ask for (the last one counts) against what .config says
@@ -159,6 +161,15 @@ keep()
     mv "$new" "$d"
 }
 
+# headers of an older source that no kernel refers to any more
+drop_headers()
+{
+    local h
+    for h in "$ROOT"/headers-*; do
+        [ -n "$(find "$ROOT"/6.12-*/kdir/source -lname "$h" 2> /dev/null)" ] || rm -rf "$h"
+    done
+}
+
 unpack()
 {
     [ ! -d "$SRC" ] || return 0
@@ -181,6 +192,7 @@ build()
     fi
     keep "$v" "$o" "$key"
     rm -rf "$o"
+    drop_headers
     echo "build: $ROOT/6.12-$v is done"
 }
 
@@ -193,7 +205,7 @@ exec 8> "$ROOT/.build.lock"
 flock 8
 [ -f "/usr/src/$PACKAGE.tar.xz" ] || die "no package $PACKAGE: run tools/setup.sh test"
 HEADERS=$ROOT/headers-$(source_key)
-trap 'rm -rf "$BUILD"' EXIT
+trap '[ -z "$MAKE" ] || kill $MAKE 2> /dev/null; rm -rf "$BUILD"' EXIT
 trap 'exit 130' INT TERM HUP
 rm -rf "$BUILD"
 mkdir "$BUILD"
