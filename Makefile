@@ -91,7 +91,10 @@ $(B)/unit/%: tests/unit/%.c $(B)/libgr-test.a
 
 build/kselftest/%: tests/kselftest/%.c
 	@mkdir -p $(@D)
-	$(CC) -D_GNU_SOURCE -Iinclude -I$(KSFT) -std=gnu11 -O2 -g $(WARN) -Wno-unused-parameter -Wno-sign-compare -Wno-clobbered -MMD -MP -static -o $@ $< -luring -pthread
+	$(CC) -D_GNU_SOURCE -Iinclude -I$(KSFT) -std=gnu11 -O2 -g $(WARN) -Wno-unused-parameter -Wno-sign-compare -Wno-clobbered -MMD -MP -static -o $@ $(filter %.c,$^) -luring -pthread
+
+# one program of several files
+build/kselftest/ways_test: $(wildcard tests/kselftest/ways/*.[ch]) tests/kselftest/gr_dev.h include/uapi/gr.h
 
 # ---- goals ----
 

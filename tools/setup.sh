@@ -51,7 +51,7 @@ qemu-system-x86  boots the stock kernels
 busybox-static   user space of the guests
 cpio             packs it
 kmod             module dependencies
-e2fsprogs        disk of the demonstration's guest
+e2fsprogs        disks of the guests
 xz-utils         kernel modules come compressed
 zstd             so do others
 libelf1          tools of the kernel's build

@@ -17,12 +17,13 @@
 #
 # Exit: 0 only if the guest's verdict is pass and nothing in its output contradicts it.
 # Callers: the Makefile, selftest.sh; people. Environment: GR_CACHE (tools/setup.sh), VERBOSE=1
-# for the console, QEMU_EXTRA; for the second form also SMP, MEM, VM_SECONDS, GUEST_ARGS.
+# for the console, QEMU_EXTRA; for the second form also SMP, MEM, VM_SECONDS, GUEST_ARGS, VM_DISK,
+# VM_MODULES.
 set -eu
 cd "$(dirname "$0")/../.."
 CACHE=${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}
 SMP=${SMP:-2} MEM=${MEM:-1G} LIMIT=${VM_SECONDS:-1200} CMDLINE=${GUEST_ARGS:-}
-MODULE='' KO='' MODULES='' DISK='' ICOUNT=''
+MODULE='' KO='' MODULES=${VM_MODULES:-} DISK=${VM_DISK:-} ICOUNT=''
 OUT=build/vm
 T=$(mktemp -d)
 FILES=() TESTS=()

@@ -6,10 +6,12 @@
 # Every UNIT program runs with the module and with futexes; every KTEST (the device's own tests)
 # once. A debug kernel (6.12-kasan...) is about the module: no futexes, fewer rounds, more time.
 # So is the newest kernel: no futexes, fewer rounds; when it is not in the cache it counts as
-# skipped. Results: build/vm/SERIES.tap.
+# skipped. Each guest has an empty disk with ext4, for the tests that block on one.
+# Results: build/vm/SERIES.tap.
 # Environment: SERIES (6.12 6.1 newest), TORTURE_ROUNDS (10000, newest 2000, debug 1000).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+export PATH="$PATH:/usr/sbin:/sbin"
 UNIT=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
     UNIT+=("$1")
@@ -18,6 +20,7 @@ done
 shift
 KTEST=("$@")
 MISSING=${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}/kernel/newest/missing
+DISK=build/vm/disk.img
 mkdir -p build/vm
 
 manifest()
@@ -31,6 +34,7 @@ manifest()
         n=$(basename "$t")
         case $n in
         torture) echo "torture|900|/t/torture ${TORTURE_ROUNDS:-$rounds}" ;;
+        ways_test) echo "$n|$((600 * slow))|/t/$n" ;;
         *) echo "$n|$((180 * slow))|/t/$n" ;;
         esac
     done
@@ -50,10 +54,22 @@ no_newest()
         > build/vm/newest.tap
 }
 
+# An empty ext4 and what a stock kernel needs for it; a debug kernel has no block devices.
+disk()
+{
+    export VM_DISK='' VM_MODULES=''
+    case $1 in *-*) return ;; esac
+    VM_DISK=$DISK VM_MODULES="virtio_pci virtio_blk ext4"
+    rm -f $DISK
+    truncate -s 64M $DISK
+    mkfs.ext4 -q $DISK
+}
+
 FAILED=0
 for s in ${SERIES:-6.12 6.1 newest}; do
     [ "$s" != newest ] || ! no_newest || continue
     manifest "$s" > "build/vm/$s.manifest"
+    disk "$s"
     VM_SECONDS=2400 tests/vm/run.sh "$s" "$s" "build/vm/$s.manifest" "${UNIT[@]}" "${KTEST[@]}" || FAILED=1
 done
 exit $FAILED
