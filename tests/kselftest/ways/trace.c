@@ -212,9 +212,6 @@ static void parse_gr(const char *line, struct event *e)
 		if (at && field(at, known[i].field) == tr.slot)
 			e->kind = known[i].kind;
 	}
-	/* the only processor of the group: it is A's, or nobody's and A has lost it already */
-	if (body(line, "unpark"))
-		e->kind = LOSE;
 }
 
 static void parse_line(const char *line, struct event *e)
@@ -272,7 +269,6 @@ struct life {
 	bool inside, holds;
 	bool out, slept, woken, blocked;	/* since the last switch away from A */
 	bool held;				/* at that switch: in goroutine code with a P */
-	bool lazy;				/* blocked in this window, so somebody may have its P */
 };
 
 static void note_state(struct trace_sum *s, char state)
@@ -287,7 +283,7 @@ static const char *step_out(struct life *a, const struct event *e, struct trace_
 {
 	if (a->out)
 		return "two switches away from A in a row";
-	*a = (struct life){ .inside = a->inside, .holds = a->holds, .lazy = a->lazy, .out = true };
+	*a = (struct life){ .inside = a->inside, .holds = a->holds, .out = true };
 	a->held = a->inside && a->holds;
 	a->slept = e->state != 'R';
 	if (a->held && !a->slept)
@@ -313,16 +309,6 @@ static const char *step_in(struct life *a, struct trace_sum *s)
 	return a->blocked ? "gr:block, but A was only preempted" : NULL;
 }
 
-/* something happens to A that only happens to a thread without a P */
-static bool has_none(struct life *a, struct trace_sum *s)
-{
-	if (a->holds && a->lazy) {
-		s->taken++;
-		a->holds = false;
-	}
-	return !a->holds;
-}
-
 static const char *step_gr(struct life *a, enum kind kind, struct trace_sum *s)
 {
 	switch (kind) {
@@ -331,7 +317,6 @@ static const char *step_gr(struct life *a, enum kind kind, struct trace_sum *s)
 		if (!a->out || !a->slept || a->blocked || !a->held)
 			return "gr:block that no sleep in goroutine code explains";
 		a->blocked = true;
-		a->lazy = true;
 		return NULL;
 	case LOSE:
 		s->lost++;
@@ -341,14 +326,13 @@ static const char *step_gr(struct life *a, enum kind kind, struct trace_sum *s)
 		return NULL;
 	case UNBLOCK:
 		s->unblocks++;
-		if (!has_none(a, s) || a->out)
+		if (a->holds || a->out)
 			return "gr:unblock of a thread that has a P, or does not run";
 		a->holds = true;
-		a->lazy = false;
 		return NULL;
 	case WAIT:
 		s->waits++;
-		return has_none(a, s) ? NULL : "gr:return_wait of a thread that has a P";
+		return a->holds ? "gr:return_wait of a thread that has a P" : NULL;
 	default:
 		return NULL;
 	}

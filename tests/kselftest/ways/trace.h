@@ -10,8 +10,7 @@
  *
  *   a switch with a prev_state other than R, that a wake-up ended, is a sleep; inside a window,
  *   while A holds a P, it must have exactly one gr:block, and nothing else may have one;
- *   a P is lost only behind a block, by gr:handoff, and comes back only by gr:unblock. (PARK may
- *   take the P of a sleeper and says nothing: the sum counts these apart.)
+ *   a P is lost only behind a block, by gr:handoff, and comes back only by gr:unblock.
  *
  * The wake-up is asked for because prev_state alone can lie: a thread that set its state and was
  * found to have a signal pending stays runnable, and the event shows the state from before.
@@ -30,8 +29,7 @@ struct trace_sum {
 	int runnable;	/* switched out without sleeping: preempted, throttled */
 	int stale;	/* of these: the state said asleep, but nobody had to wake it */
 	int blocks;	/* gr:block */
-	int lost;	/* gr:handoff away from A, or gr:unpark of its lazy P */
-	int taken;	/* lost as well, without an event: a thread that came to park took it */
+	int lost;	/* gr:handoff away from A */
 	int unblocks;	/* gr:unblock */
 	int waits;	/* gr:return_wait */
 	int b_woken;	/* wake-ups of B */
