@@ -128,7 +128,6 @@ static void gr_handoff(struct gr_thread *t, struct gr_wake *wake)
 	to = gr_next_for(g, p, p->polls, wake);
 	if (!to)
 		return;
-	trace_handoff(t->slot, to->slot, t->proc);
 	gr_hand_over(g, p, to, GR_WAKE_HANDOFF, t->blocked_at, wake);
 }
 

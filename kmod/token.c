@@ -25,6 +25,7 @@
 #include <linux/cpumask.h>
 
 #include "gr_kmod.h"
+#include "trace.h"
 
 #define MIRROR_SET(g, field) WRITE_ONCE((g)->mirror->field, (g)->field)
 
@@ -125,6 +126,8 @@ static void gr_thread_lose(struct gr_group *g, struct gr_thread *t)
 void gr_proc_give(struct gr_group *g, struct gr_proc *p, struct gr_thread *t)
 {
 	if (p->holder) {
+		if (p->state == GR_P_LAZY)
+			trace_handoff(p->holder->slot, t->slot, (int)(p - g->procs));
 		gr_thread_lose(g, p->holder);
 		if (gr_proc_is_lazy(p)) {
 			p->handoffs++;

@@ -73,7 +73,7 @@ DECLARE_EVENT_CLASS(gr_from_to,
 	TP_printk("from=%d to=%d proc=%d", __entry->from, __entry->to, __entry->proc)
 );
 
-/* the P of a blocked thread goes to another one */
+/* a sleeper's P goes to another thread: a spare or returner, or one that came to take it */
 DEFINE_EVENT(gr_from_to, handoff, TP_PROTO(int from, int to, int proc), TP_ARGS(from, to, proc));
 /* a thread gives its P to a named one and parks */
 DEFINE_EVENT(gr_from_to, switch_to, TP_PROTO(int from, int to, int proc),
