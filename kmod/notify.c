@@ -214,6 +214,16 @@ static bool gr_syscall_restarts(void)
 	return false;
 }
 
+/*
+ * The thread will not be in goroutine code for long: it serves a signal, its system call starts
+ * again, or a debugger steps it, who may have stopped whoever has the processor.
+ */
+static bool gr_passes_through(void)
+{
+	return signal_pending(current) || gr_syscall_restarts() ||
+	       test_thread_flag(TIF_SINGLESTEP);
+}
+
 /* Sleep until some thread hands us its processor. True: got one. In an RCU read section. */
 static bool gr_return_sleep(struct gr_group *g, struct gr_thread *t, bool had_slice,
 			    struct gr_wake *wake)
@@ -260,7 +270,7 @@ static bool gr_preempt(struct gr_group *g, struct gr_thread *t, struct gr_wake *
 	struct gr_proc *p = &g->procs[t->proc];
 	struct gr_thread *to = NULL;
 
-	if (!signal_pending(current) && !gr_syscall_restarts())
+	if (!gr_passes_through())
 		to = gr_next_for(g, p, false, wake);
 	if (!to)
 		return false;
@@ -283,8 +293,7 @@ static bool gr_return_wait(struct gr_group *g, struct gr_thread *t, u32 hint,
 	} else {
 		if (hint & GR_HF_POLL)	/* looks at the mirror itself */
 			return false;
-		if (signal_pending(current) || gr_syscall_restarts() ||
-		    !gr_return_sleep(g, t, had_slice, wake))
+		if (gr_passes_through() || !gr_return_sleep(g, t, had_slice, wake))
 			return !g->dead;
 	}
 	g->unblocks++;
