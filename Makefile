@@ -119,8 +119,9 @@ kmod:
 test: $(UNIT) all
 	@tests/host.sh unit 60 $(UNIT) tests/readme.sh tests/httpd.sh; tests/tap.py build/unit.tap
 
-test-vm: $(UNIT) $(KTESTS)
-	@tests/vm/suite.sh $(UNIT) -- $(KTESTS); tests/tap.py build/vm/6.12.tap build/vm/6.1.tap build/vm/newest.tap
+test-vm: $(UNIT) $(KTESTS) $(B)/examples/block
+	@tests/vm/suite.sh $(UNIT) -- $(KTESTS); tests/tap.py build/vm/6.12.tap build/vm/6.1.tap \
+		build/vm/newest.tap build/vm/6.12-reload.tap build/vm/6.1-reload.tap
 
 build-unit: $(UNIT)
 

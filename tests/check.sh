@@ -42,4 +42,5 @@ SERIES=$DEBUG tests/vm/suite.sh "${UNIT[@]}" -- "${KTEST[@]}"
 step "done"
 # shellcheck disable=SC2046,SC2086
 exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/asan.tap build/vm/6.12.tap \
-    build/vm/6.1.tap build/vm/newest.tap $(printf 'build/vm/%s.tap ' $DEBUG)
+    build/vm/6.1.tap build/vm/newest.tap build/vm/6.12-reload.tap build/vm/6.1-reload.tap \
+    $(printf 'build/vm/%s.tap ' $DEBUG) $(printf 'build/vm/%s-reload.tap ' $DEBUG)

@@ -16,6 +16,7 @@
 #   CACHE/kernel/SERIES/vmlinux             the image unpacked: boots seconds faster
 #   CACHE/kernel/newest/missing             why there is no newest kernel, a sentence
 #   CACHE/kernel/6.12-{kasan,rt,kcsan}/     debug kernels: tests/vm/kernel/build.sh
+#   CACHE/gdb/usr/bin/gdb                   the debugger of the guests, without Python
 #   CACHE/kselftest/                        the kernel's own test harness headers and scripts
 #
 # newest is what Debian unstable has, from the host that the system's own sources name; apt works
@@ -72,6 +73,12 @@ patchelf         ties the newest kernel's compiler to the C library it came with
 git              clean clone in the tests
 linux-source-6.12  kselftest_harness.h, checkpatch.pl, semantic patches; debug kernels
 perl             runs checkpatch.pl
+strace           traces programs in the guests
+libdebuginfod1   library of gdb-minimal, which is unpacked: it would drive out an installed gdb
+libexpat1        the same
+libipt2          the same
+libreadline8     the same
+libxxhash0       the same
 bc               time constants of a kernel build
 flex             its configuration language
 bison            the same
@@ -400,6 +407,23 @@ get_kselftest()
     mv "$tmp" "$CACHE/kselftest"
 }
 
+get_gdb()
+{
+    local tmp
+    [ -x "$CACHE/gdb/usr/bin/gdb" ] && return
+    say "unpacking gdb-minimal into $CACHE/gdb"
+    tmp=$(mktemp -d "$CACHE/.gdb.XXXXXX")
+    if ! (cd "$tmp" && apt-get download -q gdb-minimal > /dev/null 2>&1); then
+        apt_update_once
+        (cd "$tmp" && apt-get download -q gdb-minimal > /dev/null 2>&1) ||
+            die "could not download gdb-minimal"
+    fi
+    dpkg-deb -x "$tmp"/gdb-minimal_*.deb "$tmp" || die "could not unpack gdb-minimal"
+    rm -rf "$tmp"/*.deb "$CACHE/gdb"
+    chmod 755 "$tmp"
+    mv "$tmp" "$CACHE/gdb"
+}
+
 if ! command -v apt-get > /dev/null; then
     die "no apt here: install gcc make liburing sqlite3 http-parser go wrk curl qemu-system-x86_64" \
         "busybox cpio kmod e2fsprogs xz zstd python3 and unpack a 6.12 kernel with headers, or load gr.ko"
@@ -423,6 +447,7 @@ if [ -f "$CACHE/kernels/newest" ]; then
     write_env newest
 fi
 get_kselftest
+get_gdb
 exec 9>&-     # the builds have a lock of their own
 case $WHAT in
 test) tests/vm/kernel/build.sh kasan ;;

@@ -11,7 +11,8 @@
 #   --module kmod     build that directory's gr.ko and load it     --ko FILE   load this one
 #   --modules "M..."  load these of the kernel's own first, with their dependencies
 #   --file FILE[:GUEST-PATH]  goes along             --disk IMAGE  raw, as /dev/vda
-#   --smp N (2)  --mem M (1G)  --limit SECONDS (1200)  --cmdline "ARGS"  --icount   see vm.sh
+#   --smp N (2)  --mem M (1G)  --limit SECONDS (1200)  --cmdline "ARGS"  --icount  --single   see
+#   vm.sh
 # Prints a line for each test as it ends, the details of failures, and the counts. What tests left
 # in $GR_ARTEFACTS is in build/vm/NAME.artefacts/ then.
 #
@@ -55,6 +56,7 @@ options()
     while [ $# -gt 0 ]; do
         case $1 in
         --icount) ICOUNT=-i; shift; continue ;;
+        --single) ICOUNT=-1; shift; continue ;;
         esac
         [ $# -ge 2 ] || die "$1 needs a value"
         case $1 in

@@ -6,8 +6,10 @@
 # Every UNIT program runs with the module and with futexes; every KTEST (the device's own tests)
 # once. A debug kernel (6.12-kasan...) is about the module: no futexes, fewer rounds, more time.
 # So is the newest kernel: no futexes, fewer rounds; when it is not in the cache it counts as
-# skipped. Each guest has an empty disk with ext4, for the tests that block on one.
-# Results: build/vm/SERIES.tap.
+# skipped. Each guest has an empty disk with ext4, for the tests that block on one. reload_test
+# patches the kernel's text all the time and so gets a guest of its own (vm.sh -1), not on the
+# newest. tools_test needs lock_test among the UNITs.
+# Results: build/vm/SERIES.tap, build/vm/SERIES-reload.tap.
 # Environment: SERIES (6.12 6.1 newest), TORTURE_ROUNDS (10000, newest 2000, debug 1000).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -19,7 +21,9 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 shift
 KTEST=("$@")
-MISSING=${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}/kernel/newest/missing
+CACHE=${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}
+MISSING=$CACHE/kernel/newest/missing
+TOOLS=("$CACHE/gdb/usr/bin/gdb:/bin/gdb" "$(command -v strace):/bin/strace" build/examples/block)
 DISK=build/vm/disk.img
 mkdir -p build/vm
 
@@ -33,6 +37,9 @@ manifest()
     for t in "${KTEST[@]}"; do
         n=$(basename "$t")
         case $n in
+        reload_test) continue ;;
+        # a tool takes its time; what hangs is ended by the test itself
+        die_test | tools_test) echo "$n|1500|/t/$n" ;;
         torture) echo "torture|900|/t/torture ${TORTURE_ROUNDS:-$rounds}" ;;
         ways_test) echo "$n|$((600 * slow))|/t/$n" ;;
         *) echo "$n|$((180 * slow))|/t/$n" ;;
@@ -65,11 +72,24 @@ disk()
     mkfs.ext4 -q $DISK
 }
 
+reload()
+{
+    local rounds=200
+    case $1 in
+    newest) return ;;
+    *-*) rounds=30 ;;
+    esac
+    VM_DISK='' VM_MODULES='' tests/vm/run.sh "$1" --single --limit 1800 --name "$1-reload" --module kmod \
+        --test "reload_test|1500|GR_ROUNDS=$rounds|build/kselftest/reload_test"
+}
+
 FAILED=0
 for s in ${SERIES:-6.12 6.1 newest}; do
     [ "$s" != newest ] || ! no_newest || continue
     manifest "$s" > "build/vm/$s.manifest"
     disk "$s"
-    VM_SECONDS=2400 tests/vm/run.sh "$s" "$s" "build/vm/$s.manifest" "${UNIT[@]}" "${KTEST[@]}" || FAILED=1
+    VM_SECONDS=5400 tests/vm/run.sh "$s" "$s" "build/vm/$s.manifest" "${UNIT[@]}" "${KTEST[@]}" \
+        "${TOOLS[@]}" || FAILED=1
+    reload "$s" || FAILED=1
 done
 exit $FAILED
