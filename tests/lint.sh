@@ -104,7 +104,7 @@ spelling()
 packages()
 {
     local p
-    awk -F'|' '/^\| / { gsub(/[, ]+/, "\n", $2); print $2 }' docs/dependencies.md > "$T/documented"
+    awk -F'|' '/^\| / { gsub(/[(), ]+/, "\n", $2); print $2 }' docs/dependencies.md > "$T/documented"
     sed -n '/^[A-Z]*_PACKAGES="$/,/^"$/p' tools/setup.sh | sed '/"$/d; s/ .*//' > "$T/installed"
     [ -s "$T/installed" ] || echo "setup.sh: no list of packages found"
     while read -r p; do

@@ -294,7 +294,7 @@ struct gr_mirror {
 	__u64 wakeups;		/* threads the module woke */
 	__u64 returns;		/* times a thread was stopped at its return to user mode */
 	__u64 events_lost;	/* records that found the queue full */
-	__u64 pad2[1];
+	__u64 pad2;
 };
 
 /* per-thread hint flags */
