@@ -47,7 +47,8 @@ struct poll_table_struct;
 enum gr_hist_kind {
 	GR_HIST_BLOCK_HANDOFF,	/* a thread blocked -> another runs on its P */
 	GR_HIST_UNPARK_RUN,	/* UNPARK chose a thread -> it runs */
-	GR_HIST_RETURN_RUN,	/* a returner queued -> it runs */
+	GR_HIST_RETURN_RUN,	/* a thread that slept, queued for a P -> it runs */
+	GR_HIST_PREEMPT_RUN,	/* a thread that was preempted, the same */
 	GR_NR_HISTS,
 };
 
@@ -177,7 +178,14 @@ struct gr_wake {
 };
 
 /* outside group->lock, in the rcu_read_lock() section that began before it was taken */
-void gr_wake_flush(struct gr_wake *wake, bool here);
+void gr_wake_all(struct gr_wake *wake, bool here);
+
+static inline void gr_wake_flush(struct gr_wake *wake, bool here)
+{
+	if (wake->nr)
+		gr_wake_all(wake, here);
+}
+
 
 /* ---- token.c: who holds which P; all of it under group->lock ---- */
 bool gr_proc_is_lazy(const struct gr_proc *p);

@@ -52,7 +52,7 @@ struct gr_handoff_cpu {
 
 static DEFINE_PER_CPU(struct gr_handoff_cpu, gr_handoff_cpus);
 
-void gr_wake_flush(struct gr_wake *wake, bool here)
+void gr_wake_all(struct gr_wake *wake, bool here)
 {
 	unsigned int i;
 
@@ -255,7 +255,7 @@ static bool gr_return_sleep(struct gr_group *g, struct gr_thread *t, bool had_sl
 	t->waiting = false;
 	if (got) {
 		trace_return_run(t->slot, t->proc);
-		gr_hist_add(g, GR_HIST_RETURN_RUN, t->queued_at);
+		gr_hist_add(g, had_slice ? GR_HIST_PREEMPT_RUN : GR_HIST_RETURN_RUN, t->queued_at);
 		gr_hist_add(g, GR_HIST_BLOCK_HANDOFF, t->since);
 	}
 	return got;

@@ -21,6 +21,7 @@ static const char *const gr_hist_names[GR_NR_HISTS] = {
 	[GR_HIST_BLOCK_HANDOFF] = "block_handoff",
 	[GR_HIST_UNPARK_RUN] = "unpark_run",
 	[GR_HIST_RETURN_RUN] = "return_run",
+	[GR_HIST_PREEMPT_RUN] = "preempt_run",
 };
 
 static const char *const gr_thread_states[] = {
