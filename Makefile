@@ -35,6 +35,7 @@ help:
 	@echo "make test       the tests of this machine, under a minute"
 	@echo "make test-vm    the tests inside stock 6.12, 6.1 and newest kernels"
 	@echo "make lint       sparse, checkpatch, coccinelle, shellcheck, codespell, both compilers"
+	@echo "make bench-kmod what the module costs, beside futexes and pipes: build/bench-kmod.json"
 	@echo "make kmod       gr.ko for the running kernel, or KDIR=..."
 	@echo "make install    DESTDIR= PREFIX=/usr/local"
 	@echo "make clean"
@@ -96,6 +97,10 @@ build/kselftest/%: tests/kselftest/%.c
 # one program of several files
 build/kselftest/ways_test: $(wildcard tests/kselftest/ways/*.[ch]) tests/kselftest/gr_dev.h include/uapi/gr.h
 
+build/bench/%: tests/bench/%.c include/uapi/gr.h tests/kselftest/gr_dev.h
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE -Iinclude -std=gnu11 -O2 -g $(WARN) -static -o $@ $< -pthread
+
 # ---- goals ----
 
 run: setup-run all
@@ -122,6 +127,10 @@ test: $(UNIT) all
 test-vm: $(UNIT) $(KTESTS) $(B)/examples/block
 	@tests/vm/suite.sh $(UNIT) -- $(KTESTS); tests/tap.py build/vm/6.12.tap build/vm/6.1.tap \
 		build/vm/newest.tap build/vm/6.12-reload.tap build/vm/6.1-reload.tap
+
+bench-kmod: setup-run
+	@$(MAKE) --no-print-directory -s $(addprefix build/bench/,roundtrip handoff storm getppid)
+	@tests/bench/kmod.sh
 
 build-unit: $(UNIT)
 
@@ -156,6 +165,6 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: build-unit build-tests print-unit print-ktests all help run check check-all test test-vm lint kmod install clean setup setup-run setup-all
+.PHONY: bench-kmod build-unit build-tests print-unit print-ktests all help run check check-all test test-vm lint kmod install clean setup setup-run setup-all
 .SECONDARY:
 -include $(wildcard $(B)/obj/*.d $(B)/pic/*.d $(B)/unit/*.d $(B)/examples/*.d build/kselftest/*.d)

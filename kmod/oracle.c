@@ -5,8 +5,9 @@
  * A judge that does not trust the token protocol: a timer interrupt on every CPU, all at the same
  * instant. Each one waits until all have come, so nothing runs meanwhile, and then says whether
  * it interrupted user mode, in an attached thread, in goroutine code (hint flags 0). The sum
- * must not exceed nr_procs of the group (I-2); a thread among them that is not RUNNING by the
- * protocol is a violation. A round for which not all CPUs came in time is missed and not counted.
+ * must not exceed nr_procs of the group (I-2). A round for which not all CPUs came in time is missed
+ * and not counted: with more emulated CPUs than the host has, most are. So each such thread
+ * is also looked at alone: one that is not RUNNING by the protocol is a violation.
  *
  * One group at a time: threads of several are added up. CPUs must not come or go meanwhile.
  * Result: debugfs gr/oracle; writing to it starts anew.
@@ -31,7 +32,7 @@ static struct {
 	u64 id;
 	int come, told, running;
 } gr_round;
-static unsigned long gr_samples, gr_missed, gr_max_running, gr_violations;
+static unsigned long gr_samples, gr_missed, gr_max_running, gr_looks, gr_violations;
 
 static int gr_oracle_cpus;
 
@@ -59,12 +60,13 @@ static bool gr_round_join(u64 id)
 	return all;
 }
 
-static void gr_round_tell(u64 id, bool running, bool violation)
+static void gr_round_tell(u64 id, bool all, bool running, bool violation)
 {
 	raw_spin_lock(&gr_oracle_lock);
-	if (gr_round.id == id) {
+	gr_looks += running;
+	gr_violations += violation;
+	if (all && gr_round.id == id) {
 		gr_round.running += running;
-		gr_violations += violation;
 		if (++gr_round.told == gr_oracle_cpus) {
 			gr_samples++;
 			gr_max_running = max_t(unsigned long, gr_max_running, gr_round.running);
@@ -77,17 +79,14 @@ static enum hrtimer_restart gr_oracle_fn(struct hrtimer *timer)
 {
 	u64 id = div_u64(ktime_to_ns(hrtimer_get_expires(timer)), GR_PERIOD_NS);
 	struct pt_regs *regs = get_irq_regs();
-	bool running = false, violation = false;
-	struct gr_thread *t;
+	struct gr_thread *t = regs && user_mode(regs) ? gr_thread_current() : NULL;
+	bool all = gr_round_join(id), running = false, violation = false;
 
-	if (gr_round_join(id)) {
-		t = regs && user_mode(regs) ? gr_thread_current() : NULL;
-		if (t && t->state != GR_T_NONE && !READ_ONCE(t->group->hthreads[t->slot].flags)) {
-			running = true;
-			violation = t->state != GR_T_RUNNING;
-		}
-		gr_round_tell(id, running, violation);
+	if (t && t->state != GR_T_NONE && !READ_ONCE(t->group->hthreads[t->slot].flags)) {
+		running = true;
+		violation = t->state != GR_T_RUNNING;
 	}
+	gr_round_tell(id, all, running, violation);
 	hrtimer_forward_now(timer, ns_to_ktime(GR_PERIOD_NS));
 	return HRTIMER_RESTART;
 }
@@ -102,8 +101,8 @@ static void gr_oracle_start(void *first)
 static int oracle_show(struct seq_file *m, void *unused)
 {
 	raw_spin_lock_irq(&gr_oracle_lock);
-	seq_printf(m, "samples %lu\nmissed %lu\nmax_running %lu\nviolations %lu\n", gr_samples,
-		   gr_missed, gr_max_running, gr_violations);
+	seq_printf(m, "samples %lu\nmissed %lu\nmax_running %lu\nlooks %lu\nviolations %lu\n",
+		   gr_samples, gr_missed, gr_max_running, gr_looks, gr_violations);
 	raw_spin_unlock_irq(&gr_oracle_lock);
 	return 0;
 }
@@ -119,6 +118,7 @@ static ssize_t oracle_write(struct file *file, const char __user *buf, size_t le
 	gr_samples = 0;
 	gr_missed = 0;
 	gr_max_running = 0;
+	gr_looks = 0;
 	gr_violations = 0;
 	raw_spin_unlock_irq(&gr_oracle_lock);
 	return len;
