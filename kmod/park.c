@@ -76,6 +76,8 @@ static int gr_park_sleep(struct gr_group *g, struct gr_thread *t, s64 deadline,
 		else if (late)
 			ret = -ETIMEDOUT;
 		if (ret) {
+			/* told to run, and it has not: the next PARK must know */
+			t->permit = t->state == GR_T_RETURNING;
 			gr_unqueue(g, t);
 			gr_thread_set_state(g, t, GR_T_BLOCKED);
 			break;

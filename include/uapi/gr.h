@@ -125,7 +125,8 @@ struct gr_detach {
  * EAGAIN at once and the P is kept.
  *
  * A directed UNPARK that came first is consumed: the caller keeps its P, or waits for one as
- * a returner, and the reason is GR_WAKE_WORK.
+ * a returner, and the reason is GR_WAKE_WORK. One that finds the caller asleep and no P free
+ * is not lost when the call ends with ETIMEDOUT or EINTR: the next PARK consumes it.
  */
 #define GR_PARK_NOWORK (1U << 0)	/* do not look at the hints before sleeping */
 struct gr_park {

@@ -284,6 +284,27 @@ TEST_F(sw, permit_without_a_processor)
 	EXPECT_EQ(0, self->d.mthreads[NR].proc);
 }
 
+/* told to run while no P was free, and its park ends: the next one does not sleep as a spare */
+TEST_F(sw, permit_outlives_a_park_that_ends)
+{
+	struct gr_switch s;
+	struct gr_park p;
+
+	if (variant->procs != 1)
+		SKIP(return, "about a single processor");
+	atomic_store(&self->t[2].hold, true);
+	EXPECT_EQ(0, unpark_thread(&self->d, NR));
+	/* a returner from the start of its sleep on: the permit is consumed */
+	EXPECT_EQ(ETIMEDOUT, dev_switch(&self->d, NR, 2, now_ns() + 5000000, &s));
+	atomic_store(&self->t[2].hold, false);
+	ASSERT_TRUE(wait_until(self->d.mirror->nr_spares == NR));
+	EXPECT_EQ(0, dev_park(&self->d, NR, now_ns() + 5000000000LL, &p));
+	EXPECT_EQ(GR_WAKE_WORK, p.reason);
+	EXPECT_EQ(0, p.proc);
+	/* it is used up now */
+	EXPECT_EQ(ETIMEDOUT, dev_park(&self->d, NR, now_ns() + 1000000, &p));
+}
+
 TEST_F(sw, unpark_some_processors)
 {
 	EXPECT_EQ(-EINVAL, unpark_mask(&self->d, 1, 0, 1));
