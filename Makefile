@@ -35,6 +35,7 @@ help:
 	@echo "make test       the tests of this machine, under a minute"
 	@echo "make test-vm    the tests inside stock 6.12, 6.1 and newest kernels"
 	@echo "make lint       sparse, checkpatch, coccinelle, shellcheck, codespell, both compilers"
+	@echo "make model      walk the models of the protocol with spin"
 	@echo "make bench-kmod what the module costs, beside futexes and pipes: build/bench-kmod.json"
 	@echo "make kmod       gr.ko for the running kernel, or KDIR=..."
 	@echo "make install    DESTDIR= PREFIX=/usr/local"
@@ -128,6 +129,9 @@ test-vm: $(UNIT) $(KTESTS) $(B)/examples/block
 	@tests/vm/suite.sh $(UNIT) -- $(KTESTS); tests/tap.py build/vm/6.12.tap build/vm/6.1.tap \
 		build/vm/newest.tap build/vm/6.12-reload.tap build/vm/6.1-reload.tap
 
+model:
+	@tests/model/run.sh
+
 bench-kmod: setup-run
 	@$(MAKE) --no-print-directory -s $(addprefix build/bench/,roundtrip handoff storm getppid)
 	@tests/bench/kmod.sh
@@ -165,6 +169,6 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: bench-kmod build-unit build-tests print-unit print-ktests all help run check check-all test test-vm lint kmod install clean setup setup-run setup-all
+.PHONY: model bench-kmod build-unit build-tests print-unit print-ktests all help run check check-all test test-vm lint kmod install clean setup setup-run setup-all
 .SECONDARY:
 -include $(wildcard $(B)/obj/*.d $(B)/pic/*.d $(B)/unit/*.d $(B)/examples/*.d build/kselftest/*.d)

@@ -35,12 +35,14 @@ tests/host.sh system 120 tests/readme.sh tests/httpd.sh
 step "unit tests with sanitizers"
 $MAKE SAN=address,undefined build-unit > build/asan.log 2>&1 || cat build/asan.log
 tests/host.sh asan 300 "${ASAN[@]}"
+step "models"
+tests/model/run.sh > build/model.log 2>&1
 step "inside stock kernels"
 tests/vm/suite.sh "${UNIT[@]}" -- "${KTEST[@]}"
 step "inside debug kernels"
 SERIES=$DEBUG tests/vm/suite.sh "${UNIT[@]}" -- "${KTEST[@]}"
 step "done"
 # shellcheck disable=SC2046,SC2086
-exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/asan.tap build/vm/6.12.tap \
+exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/asan.tap build/model.tap build/vm/6.12.tap \
     build/vm/6.1.tap build/vm/newest.tap build/vm/6.12-reload.tap build/vm/6.1-reload.tap \
     $(printf 'build/vm/%s.tap ' $DEBUG) $(printf 'build/vm/%s-reload.tap ' $DEBUG)

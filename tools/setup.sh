@@ -73,6 +73,7 @@ patchelf         ties the newest kernel's compiler to the C library it came with
 git              clean clone in the tests
 linux-source-6.12  kselftest_harness.h, checkpatch.pl, semantic patches; debug kernels
 perl             runs checkpatch.pl
+spin             walks the models of the protocol
 strace           traces programs in the guests
 libdebuginfod1   library of gdb-minimal, which is unpacked: it would drive out an installed gdb
 libexpat1        the same
