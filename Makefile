@@ -87,6 +87,11 @@ $(B)/examples/%: examples/%.c $(B)/libgr.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(B)/libgr.a $(LDFLAGS) $(LIBS)
 
+# the README's program, for tests/vm/tracing.sh
+$(B)/taste: README.md $(B)/libgr.a
+	awk '/^```c$$/ { on = 1; next } /^```$$/ { on = 0 } on' README.md > $@.c
+	$(CC) -Iinclude $(CFLAGS) -Wno-unused-parameter -o $@ $@.c $(B)/libgr.a $(LDFLAGS) $(LIBS)
+
 $(B)/unit/%: tests/unit/%.c $(B)/libgr-test.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -o $@ $< $(B)/libgr-test.a $(LDFLAGS) $(LIBS)
@@ -125,9 +130,9 @@ kmod:
 test: $(UNIT) all
 	@tests/host.sh unit 60 $(UNIT) tests/readme.sh tests/httpd.sh; tests/tap.py build/unit.tap
 
-test-vm: $(UNIT) $(KTESTS) $(B)/examples/block
+test-vm: $(UNIT) $(KTESTS) $(B)/examples/block $(B)/taste
 	@tests/vm/suite.sh $(UNIT) -- $(KTESTS); tests/tap.py build/vm/6.12.tap build/vm/6.1.tap \
-		build/vm/newest.tap build/vm/6.12-reload.tap build/vm/6.1-reload.tap
+		build/vm/newest.tap build/vm/6.12-reload.tap build/vm/6.1-reload.tap build/vm/6.12-tracing.tap
 
 model:
 	@tests/model/run.sh
@@ -138,7 +143,7 @@ bench-kmod: setup-run
 
 build-unit: $(UNIT)
 
-build-tests: $(UNIT) $(KTESTS)
+build-tests: $(UNIT) $(KTESTS) $(B)/taste
 
 print-unit:
 	@echo $(UNIT)

@@ -43,6 +43,7 @@ step "inside debug kernels"
 SERIES=$DEBUG tests/vm/suite.sh "${UNIT[@]}" -- "${KTEST[@]}"
 step "done"
 # shellcheck disable=SC2046,SC2086
-exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/asan.tap build/model.tap build/vm/6.12.tap \
-    build/vm/6.1.tap build/vm/newest.tap build/vm/6.12-reload.tap build/vm/6.1-reload.tap \
+exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/asan.tap build/model.tap \
+    build/vm/6.12.tap build/vm/6.1.tap build/vm/newest.tap build/vm/6.12-reload.tap \
+    build/vm/6.1-reload.tap build/vm/6.12-tracing.tap \
     $(printf 'build/vm/%s.tap ' $DEBUG) $(printf 'build/vm/%s-reload.tap ' $DEBUG)

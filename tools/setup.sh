@@ -75,6 +75,9 @@ linux-source-6.12  kselftest_harness.h, checkpatch.pl, semantic patches; debug k
 perl             runs checkpatch.pl
 spin             walks the models of the protocol
 strace           traces programs in the guests
+trace-cmd        records the module's tracepoints there
+bpftrace         computes with them
+mandoc           checks and shows the manual page
 libdebuginfod1   library of gdb-minimal, which is unpacked: it would drive out an installed gdb
 libexpat1        the same
 libipt2          the same

@@ -8,8 +8,9 @@
 # So is the newest kernel: no futexes, fewer rounds; when it is not in the cache it counts as
 # skipped. Each guest has an empty disk with ext4, for the tests that block on one. reload_test
 # patches the kernel's text all the time and so gets a guest of its own (vm.sh -1), not on the
-# newest. tools_test needs lock_test among the UNITs.
-# Results: build/vm/SERIES.tap, build/vm/SERIES-reload.tap.
+# newest. tools_test needs lock_test among the UNITs. What docs/tracing.md says is tried in 6.12, in a
+# guest that has its tools.
+# Results: build/vm/SERIES.tap, build/vm/SERIES-reload.tap, build/vm/6.12-tracing.tap.
 # Environment: SERIES (6.12 6.1 newest), TORTURE_ROUNDS (10000, newest 2000, debug 1000).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -83,6 +84,19 @@ reload()
         --test "reload_test|1500|GR_ROUNDS=$rounds|build/kselftest/reload_test"
 }
 
+tracing()
+{
+    local t
+    [ "$1" = 6.12 ] || return 0
+    for t in trace-cmd bpftrace; do
+        command -v $t > /dev/null || { echo "vm: no $t: run tools/setup.sh" >&2; return 1; }
+    done
+    VM_DISK='' VM_MODULES='' tests/vm/run.sh "$1" --name "$1-tracing" --module kmod \
+        --file "$(command -v trace-cmd):/bin/trace-cmd" --file "$(command -v bpftrace):/bin/bpftrace" \
+        --file build/examples/block:/bin/block --file build/taste:/bin/taste --file docs/tracing.md \
+        --test "tracing_docs|900||tests/vm/tracing.sh /t/tracing.md"
+}
+
 FAILED=0
 for s in ${SERIES:-6.12 6.1 newest}; do
     [ "$s" != newest ] || ! no_newest || continue
@@ -91,5 +105,6 @@ for s in ${SERIES:-6.12 6.1 newest}; do
     VM_SECONDS=5400 tests/vm/run.sh "$s" "$s" "build/vm/$s.manifest" "${UNIT[@]}" "${KTEST[@]}" \
         "${TOOLS[@]}" || FAILED=1
     reload "$s" || FAILED=1
+    tracing "$s" || FAILED=1
 done
 exit $FAILED
