@@ -11,7 +11,8 @@
 # newest. tools_test needs lock_test among the UNITs. What docs/tracing.md says is tried in 6.12, in a
 # guest that has its tools.
 # Results: build/vm/SERIES.tap, build/vm/SERIES-reload.tap, build/vm/6.12-tracing.tap.
-# Environment: SERIES (6.12 6.1 newest), TORTURE_ROUNDS (10000, newest 2000, debug 1000).
+# Environment: SERIES (6.12 6.1 newest), TORTURE_ROUNDS (10000, newest 2000, debug 1000),
+# FUZZ_SEED (1).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 export PATH="$PATH:/usr/sbin:/sbin"
@@ -42,6 +43,7 @@ manifest()
         # a tool takes its time; what hangs is ended by the test itself
         die_test | tools_test) echo "$n|1500|/t/$n" ;;
         torture) echo "torture|900|/t/torture ${TORTURE_ROUNDS:-$rounds}" ;;
+        fuzz) echo "$n|900|/t/fuzz --seed ${FUZZ_SEED:-1} --rounds 300" ;;
         ways_test) echo "$n|$((600 * slow))|/t/$n" ;;
         *) echo "$n|$((180 * slow))|/t/$n" ;;
         esac
