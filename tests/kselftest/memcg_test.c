@@ -7,6 +7,7 @@
  * figures are compared with a slack of what the CPUs may have in stock.
  */
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -18,12 +19,15 @@
 #define BOX ROOT "/gr_test"
 #define GROUPS 8
 #define ROOM (6L << 20)		/* what the limited box may have beyond what it has */
+#define ATTACHERS 48	/* more threads than fit into a page of the module's objects */
 #define MANY 200		/* groups that do not fit into that by far */
 #define LIMIT 120		/* seconds: it hangs */
 
 /* between the test and the process in the box */
 static struct shared {
 	_Atomic int stage, opened, error;
+	_Atomic int open_error, setup_error, attached, attach_error, attach_other;
+	_Atomic int setup_again, attached_again;
 } *shared;
 
 static bool put(const char *path, const char *text)
@@ -133,6 +137,72 @@ static void limited_main(void)
 	_exit(0);
 }
 
+static struct dev box;
+static _Atomic int asked[2];
+
+/* asks once while there is no memory, and again later if that was refused */
+static void *attacher(void *arg)
+{
+	int slot;
+
+	while (atomic_load(&shared->stage) < 2)
+		sched_yield();
+	slot = dev_attach(&box, 0, NULL);
+	if (slot == -ENOMEM)
+		atomic_fetch_add(&shared->attach_error, 1);
+	else
+		atomic_fetch_add(slot < 0 ? &shared->attach_other : &shared->attached, 1);
+	atomic_fetch_add(&asked[0], 1);
+	while (atomic_load(&shared->stage) < 4)
+		sched_yield();
+	if (slot == -ENOMEM && dev_attach(&box, 0, NULL) >= 0)
+		atomic_fetch_add(&shared->attached_again, 1);
+	atomic_fetch_add(&asked[1], 1);
+	for (;;)
+		pause();
+	return arg;
+}
+
+/*
+ * In the box: 1 all is ready; the test takes the memory away, 2; 3 every call was made; memory is
+ * back, 4; 5 made again. Locked, for a fault could not be served in between.
+ */
+static void starved_main(void)
+{
+	struct gr_setup s = big();
+	pthread_attr_t small;
+	pthread_t t;
+	int fd;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!put(BOX "/cgroup.procs", "0") || !put("/proc/self/oom_score_adj", "-1000") ||
+	    mlockall(MCL_CURRENT | MCL_FUTURE) || dev_open(&box, 1, ATTACHERS, O_CLOEXEC))
+		_exit(1);
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 65536);
+	for (int i = 0; i < ATTACHERS; i++)
+		if (pthread_create(&t, &small, attacher, NULL))
+			_exit(2);
+	fd = open("/dev/gr", O_RDWR | O_CLOEXEC);
+	step(1);
+	while (atomic_load(&shared->stage) < 2)
+		sched_yield();
+	atomic_store(&shared->open_error, open("/dev/gr", O_RDWR | O_CLOEXEC) < 0 ? errno : 0);
+	atomic_store(&shared->setup_error, gr_call(fd, GR_IOC_SETUP, &s));
+	while (atomic_load(&asked[0]) < ATTACHERS)
+		sched_yield();
+	step(3);
+	while (atomic_load(&shared->stage) < 4)
+		sched_yield();
+	s = big();
+	atomic_store(&shared->setup_again, gr_call(fd, GR_IOC_SETUP, &s));
+	while (atomic_load(&asked[1]) < ATTACHERS)
+		sched_yield();
+	step(5);
+	for (;;)
+		pause();
+}
+
 FIXTURE(memcg)
 {
 	bool mounted;
@@ -217,6 +287,35 @@ TEST_F_TIMEOUT(memcg, limit_holds, LIMIT)
 	EXPECT_TRUE(wait_until(({ sleep_us(500); !rmdir(BOX); })));
 	EXPECT_EQ(0, dev_open_arg(&d, big(), O_CLOEXEC));
 	dev_close(&d);
+}
+
+/* ENOMEM from open, SETUP and ATTACH; afterwards the same descriptors and threads go on */
+TEST_F_TIMEOUT(memcg, no_memory, LIMIT)
+{
+	int status, refused;
+	pid_t pid = fork();
+
+	if (!pid)
+		starved_main();
+	ASSERT_TRUE(reached(1));
+	ASSERT_TRUE(put(BOX "/memory.max", "0"));
+	step(2);
+	ASSERT_TRUE(reached(3));
+	EXPECT_EQ(ENOMEM, atomic_load(&shared->open_error));
+	EXPECT_EQ(ENOMEM, atomic_load(&shared->setup_error));
+	refused = atomic_load(&shared->attach_error);
+	EXPECT_LT(0, refused);
+	EXPECT_EQ(0, atomic_load(&shared->attach_other));
+	ASSERT_TRUE(put(BOX "/memory.max", "max"));
+	step(4);
+	ASSERT_TRUE(reached(5));
+	EXPECT_EQ(0, atomic_load(&shared->setup_again));
+	EXPECT_EQ(refused, atomic_load(&shared->attached_again));
+	EXPECT_EQ(ATTACHERS, refused + atomic_load(&shared->attached));
+	kill(pid, SIGKILL);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	EXPECT_TRUE(wait_until(({ sleep_us(500); !rmdir(BOX); })));
 }
 
 TEST_HARNESS_MAIN

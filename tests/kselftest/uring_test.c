@@ -101,6 +101,28 @@ TEST_F(uring, arguments)
 	EXPECT_TRUE(nothing_there(&self->ring));
 }
 
+/* a group that is not set up, and one of another process */
+TEST_F(uring, not_mine)
+{
+	int fd = open("/dev/gr", O_RDWR | O_CLOEXEC), status;
+	struct io_uring ring;
+	pid_t pid;
+
+	NEEDS_CANCEL();
+	submit(&self->ring, fd, (struct gr_ucmd){}, GR_UCMD_PARK, 1);
+	EXPECT_EQ(-ENXIO, result(&self->ring, 1));
+	close(fd);
+	pid = fork();
+	if (!pid) {
+		if (io_uring_queue_init(4, &ring, 0))
+			_exit(1);
+		submit(&ring, self->d.fd, (struct gr_ucmd){}, GR_UCMD_PARK, 1);
+		_exit(result(&ring, 1) != -EPERM);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+}
+
 struct unparker {
 	struct dev *d;
 	int ret;
