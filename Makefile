@@ -170,6 +170,8 @@ install: all
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libgr.so
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
 		libgr/libgr.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/libgr.pc
+	install -d $(DESTDIR)$(PREFIX)/share/man/man4
+	install -m 644 docs/man/gr.4 $(DESTDIR)$(PREFIX)/share/man/man4/
 
 clean:
 	rm -rf build build-*

@@ -3,7 +3,8 @@
 #
 # lint.sh - what a machine can say about the source, as TAP in build/lint.tap: the module with
 # sparse, checkpatch and the kernel's semantic patches, the library without a warning from gcc and
-# from clang, the scripts with shellcheck, all of it with codespell, and the list of packages.
+# from clang, the scripts with shellcheck, all of it with codespell, the list of packages, the manual
+# page, the table of error codes, and what modinfo says.
 #
 # Callers: `make lint`, check.sh. Tools and the kernel's scripts come from tools/setup.sh; a tool
 # that is missing is a failure. Exit 0 if nothing was found.
@@ -97,7 +98,7 @@ spelling()
 {
     local files
     mapfile -t files < <(sources ! -name '*.o' -print)
-    codespell -L fro "${files[@]}"
+    codespell -L fro,parm,nd "${files[@]}"
 }
 
 # Each package that setup.sh installs has its reason in docs/dependencies.md.
@@ -110,6 +111,48 @@ packages()
     while read -r p; do
         grep -Fqx -- "$p" "$T/documented" || echo "docs/dependencies.md: no line for $p"
     done < "$T/installed"
+}
+
+# Each error code of the module is in the table of docs/abi.md and in gr(4); each test that the table
+# names is there and speaks of that code.
+error_codes()
+{
+    local code test file names
+    grep '^| .*`[a-z]*_test\.' docs/abi.md > "$T/errors"
+    [ -s "$T/errors" ] || echo "docs/abi.md: no table of errors"
+    grep -rhoE --include='*.c' --exclude='*_test.c' -e '-E[A-Z]{3,}' kmod | tr -d - | sort -u |
+        sed '/^ERESTART/s/.*/EINTR/; /^EIOCBQUEUED/d' | while read -r code; do
+        grep -q "| $code |" "$T/errors" || echo "docs/abi.md: no line for $code"
+        grep -q "Er $code\\b" docs/man/gr.4 || echo "docs/man/gr.4: nothing about $code"
+    done
+    while IFS='|' read -r _ _ code _ names; do
+        while read -r test; do
+            file=tests/kselftest/${test%%.*}.c
+            grep -qE "^TEST.*\b${test#*.}[,)]" "$file" || echo "docs/abi.md: no test $test"
+            grep -qw -e "${code// /}" "$file" || echo "docs/abi.md: $test says nothing of$code"
+        done < <(grep -oE '[a-z]+_test\.[a-z0-9_]+' <<< "$names")
+    done < "$T/errors"
+}
+
+# What `modinfo gr.ko` must say.
+module_info()
+{
+    local ko parameter
+    ko=$(tests/vm/kmod.sh 6.12) || return 1
+    PATH=$PATH:/usr/sbin:/sbin modinfo "$ko" > "$T/modinfo" || return 1
+    grep -qE '^description: +[A-Z].{20}' "$T/modinfo" || echo "no description"
+    grep -qE '^author: +.{3}' "$T/modinfo" || echo "no author"
+    grep -qE '^license: +GPL( v2)?$' "$T/modinfo" || echo "no licence, or not the GPL"
+    grep -qE "^version: +$(sed -n 's/^VERSION := //p' Makefile)\$" "$T/modinfo" ||
+        echo "no version, or not the Makefile's"
+    grep -hoE 'module_param(_named)?\([a-z_]+' kmod/*.c | sed 's/.*(//' > "$T/parameters"
+    [ -s "$T/parameters" ] || echo "kmod: no parameters found"
+    grep -cE '^parm: +[a-z_]+:[A-Z].{10}' "$T/modinfo" |
+        grep -qx "$(wc -l < "$T/parameters")" || echo "a parameter without a description"
+    grep '^parm:' "$T/modinfo" | sed 's/^parm: *//; s/:.*//' | while read -r parameter; do
+        grep -q "^| .$parameter. |" docs/abi.md || echo "docs/abi.md: nothing about $parameter"
+        grep -q "$parameter" docs/man/gr.4 || echo "docs/man/gr.4: nothing about $parameter"
+    done
 }
 
 warnings()
@@ -135,5 +178,8 @@ check "coccinelle: module" coccicheck
 check "shellcheck: scripts" scripts
 check "codespell: everything" spelling
 check "every package has its reason" packages
+check "mandoc: gr(4)" mandoc -Tlint -W warning docs/man/gr.4
+check "every error code is documented and tested" error_codes
+check "modinfo: gr.ko says what it is" module_info
 printf '1..%d\n# end lint 0\nverdict: done\n' $N >> $OUT
 ! grep -q '^not ok' $OUT

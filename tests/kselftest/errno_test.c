@@ -92,6 +92,20 @@ TEST_F(err, other_file_operations)
 	EXPECT_EQ(ESPIPE, errno);
 }
 
+/* no call asks for write permission, but the hints do */
+TEST(opened_for_reading)
+{
+	struct gr_setup s = gr_setup_arg(1, 1);
+	int fd = open("/dev/gr", O_RDONLY | O_CLOEXEC);
+
+	ASSERT_EQ(0, gr_call(fd, GR_IOC_SETUP, &s));
+	EXPECT_NE(MAP_FAILED, mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, s.hint_offset));
+	EXPECT_EQ(MAP_FAILED,
+		  mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, s.hint_offset));
+	EXPECT_EQ(EACCES, errno);
+	close(fd);
+}
+
 TEST(every_call_before_setup)
 {
 	int fd = open("/dev/gr", O_RDWR | O_CLOEXEC);
