@@ -227,6 +227,7 @@ static bool gr_passes_through(void)
 /* Sleep until some thread hands us its processor. True: got one. In an RCU read section. */
 static bool gr_return_sleep(struct gr_group *g, struct gr_thread *t, bool had_slice,
 			    struct gr_wake *wake)
+	__must_hold(&g->lock)
 {
 	bool got;
 

@@ -54,6 +54,7 @@ static struct gr_proc *gr_park_skip(struct gr_group *g, struct gr_thread *t, u32
 /* On the list that it waits on, with group->lock held; 0 when it has a P. */
 static int gr_park_sleep(struct gr_group *g, struct gr_thread *t, s64 deadline,
 			 struct gr_wake *wake)
+	__must_hold(&g->lock)
 {
 	bool late = false;
 	int ret = 0;

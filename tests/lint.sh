@@ -98,7 +98,7 @@ spelling()
 {
     local files
     mapfile -t files < <(sources ! -name '*.o' -print)
-    codespell -L fro,parm,nd "${files[@]}"
+    codespell -L fro,parm,nd,inout "${files[@]}"
 }
 
 # Each package that setup.sh installs has its reason in docs/dependencies.md.
@@ -155,6 +155,24 @@ module_info()
     done
 }
 
+# The description for syzkaller knows the calls, their structures, and the flags of the header.
+syzkaller()
+{
+    local name
+    grep -oE '\b(GR_IOC|GR_FEAT|GR_UNPARK|GR_ATTACH|GR_PARK|GR_MONITOR)_[A-Z_]+' include/uapi/gr.h |
+        grep -vE '_(MAGIC|ALL|)$' | sort -u | while read -r name; do
+        grep -qw "$name" tests/syzkaller/gr.txt || echo "tests/syzkaller/gr.txt: no $name"
+    done
+    for name in setup attach detach park unpark monitor switch; do
+        # names of the fields, without comments and arrays' sizes
+        sed -n "/^struct gr_$name {/,/^};/p" include/uapi/gr.h |
+            sed -n 's/^\t__[us][0-9]* \([a-z_]*\).*/\1/p' > "$T/header"
+        sed -n "/^gr_$name {/,/^}/p" tests/syzkaller/gr.txt | sed -n 's/^\t\([a-z_]*\).*/\1/p' > "$T/syz"
+        [ -s "$T/header" ] || echo "include/uapi/gr.h: no struct gr_$name"
+        cmp -s "$T/header" "$T/syz" || echo "tests/syzkaller/gr.txt: gr_$name has other fields"
+    done
+}
+
 warnings()
 {
     local f
@@ -180,6 +198,7 @@ check "codespell: everything" spelling
 check "every package has its reason" packages
 check "mandoc: gr(4)" mandoc -Tlint -W warning docs/man/gr.4
 check "every error code is documented and tested" error_codes
+check "the description for syzkaller is the header's" syzkaller
 check "modinfo: gr.ko says what it is" module_info
 printf '1..%d\n# end lint 0\nverdict: done\n' $N >> $OUT
 ! grep -q '^not ok' $OUT
