@@ -262,7 +262,7 @@ static int gr_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (ret)
 		return ret;
-	if (!(vma->vm_flags & VM_SHARED))
+	if (!(vma->vm_flags & VM_MAYSHARE))	/* VM_SHARED is cleared on a read-only descriptor */
 		return -EINVAL;
 	if (!hint && (vma->vm_flags & VM_WRITE))
 		return -EACCES;

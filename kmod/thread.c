@@ -138,6 +138,7 @@ int gr_thread_attach(struct gr_group *g, struct gr_attach *arg)
 void gr_thread_unlink(struct gr_group *g, struct gr_thread *t, struct gr_wake *wake)
 {
 	lockdep_assert_held(&g->lock);
+	trace_detach(t->slot, t->proc);
 	gr_unqueue(g, t);
 	gr_proc_release(g, t, wake);
 	gr_thread_set_state(g, t, GR_T_NONE);
@@ -156,7 +157,6 @@ void gr_thread_detach(struct gr_thread *t)
 	struct io_uring_cmd *cmd;
 
 	preempt_notifier_unregister(&t->notifier);
-	trace_detach(t->slot, t->proc);
 	rcu_read_lock();
 	raw_spin_lock_irq(&g->lock);
 	cmd = gr_uring_take(g, t);

@@ -92,14 +92,16 @@ TEST_F(err, other_file_operations)
 	EXPECT_EQ(ESPIPE, errno);
 }
 
-/* no call asks for write permission, but the hints do */
+/* calls ask for no permission, mappings for both: the kernel takes others for private ones */
 TEST(opened_for_reading)
 {
 	struct gr_setup s = gr_setup_arg(1, 1);
 	int fd = open("/dev/gr", O_RDONLY | O_CLOEXEC);
 
 	ASSERT_EQ(0, gr_call(fd, GR_IOC_SETUP, &s));
-	EXPECT_NE(MAP_FAILED, mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, s.hint_offset));
+	EXPECT_NE(MAP_FAILED, mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0));
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0));
+	EXPECT_EQ(EINVAL, errno);
 	EXPECT_EQ(MAP_FAILED,
 		  mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, s.hint_offset));
 	EXPECT_EQ(EACCES, errno);

@@ -55,19 +55,27 @@ static void compute(int who, int slot)
 		atomic_fetch_add_explicit(&count[who], 1, memory_order_relaxed);
 }
 
+static void eat_one(void)
+{
+	long t = atomic_load(&tokens);
+
+	while (t > 0 && !atomic_compare_exchange_weak(&tokens, &t, t - 1))
+		;
+	if (t > 0) {
+		d.hint->globq_len = 0;
+		atomic_fetch_add(&eaten, 1);
+	}
+}
+
+/* the last spare is the first to be taken: who had a turn leaves room for the other one */
 static void eat(int who, int slot)
 {
-	long t;
-
 	while (!dev_park(&d, slot, GR_NO_DEADLINE, NULL)) {
-		t = atomic_load(&tokens);
-		while (t > 0 && !atomic_compare_exchange_weak(&tokens, &t, t - 1))
-			;
-		if (t > 0) {
-			d.hint->globq_len = 0;
-			atomic_fetch_add(&eaten, 1);
-		}
-		atomic_fetch_add(&count[who], 1);
+		do {
+			eat_one();
+			atomic_fetch_add(&count[who], 1);
+		} while (!dev_park(&d, slot, 0, NULL));
+		sleep_us(1000);
 	}
 }
 
@@ -89,6 +97,8 @@ static void publish(int who, int slot)
 /* its P goes to a named spare, the deadline brings it back */
 static void switch_over(int who, int slot)
 {
+	while (atomic_load(&partner) < 0)
+		sleep_us(100);
 	while (!atomic_load(&over)) {
 		struct gr_switch s = { .slot = slot, .target = atomic_load(&partner),
 				       .deadline = now_ns() + 500000 };
@@ -160,7 +170,9 @@ static bool progress(void)
 		before[i] = atomic_load(&count[i]);
 	for (int i = 0; i < ROLES; i++)
 		if (!wait_until(({ sleep_us(500); atomic_load(&count[i]) > before[i] + 1; }))) {
-			fprintf(stderr, "# no progress: %s\n", names[i]);
+			fprintf(stderr, "# no progress: %s; idle %u lazy %u spares %u returners %u\n",
+				names[i], d.mirror->nr_idle, d.mirror->nr_lazy,
+				d.mirror->nr_spares, d.mirror->nr_returners);
 			return false;
 		}
 	return true;

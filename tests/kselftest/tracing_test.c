@@ -231,6 +231,24 @@ TEST_F(trace, switch_to)
 	EXPECT_EQ(0, lines_with(" report:"));
 }
 
+static void *leave(void *arg)
+{
+	dev_attach(&d, 0, NULL);
+	return arg;
+}
+
+/* whoever attached leaves, also without a word: each attach has its detach */
+TEST_F(trace, detach_of_a_thread_that_ends)
+{
+	pthread_t t;
+
+	ASSERT_EQ(0, pthread_create(&t, NULL, leave, NULL));
+	pthread_join(t, NULL);
+	EXPECT_TRUE(wait_until(d.mirror->nr_threads == 2));
+	EXPECT_EQ(1, traced("attach: slot=2 proc=-1"));
+	EXPECT_EQ(1, traced("detach: slot=2 proc=-1"));
+}
+
 /* an idle P that nobody could take: no spare is left */
 TEST_F(trace, report_of_a_missing_spare)
 {
@@ -291,7 +309,8 @@ TEST_F(trace, preempt)
 	EXPECT_EQ(d.mirror->preempts, lines_with(" preempt:"));
 	EXPECT_LE(1, traced("return_wait: slot=0"));
 	EXPECT_LE(1, traced("return_run: slot=0 proc=0"));
-	EXPECT_EQ(lines_with(" return_run:"), histogram("return_run"));
+	EXPECT_EQ(lines_with(" preempt:"), histogram("preempt_run"));
+	EXPECT_EQ(lines_with(" return_run:"), histogram("return_run") + histogram("preempt_run"));
 }
 
 TEST_F(trace, debugfs_of_a_group)
