@@ -154,7 +154,7 @@ static long gr_call_run(struct gr_group *g, const struct gr_call *call, void __u
 		if (ret)
 			return ret;
 	}
-	if (gr_words_in(arg.words, uarg, size))
+	if (size && gr_words_in(arg.words, uarg, size))	/* SHUTDOWN's pointer is anything */
 		return -EFAULT;
 	ret = call->fn(g, &arg);
 	if (ret < 0 && ret != -EOPNOTSUPP)	/* SETUP: tells what is offered */

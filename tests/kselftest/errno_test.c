@@ -108,6 +108,17 @@ TEST(opened_for_reading)
 	close(fd);
 }
 
+/* a call without an argument: what ioctl() finds in the register does not matter */
+TEST(shutdown_takes_no_argument)
+{
+	struct dev d;
+
+	ASSERT_EQ(0, dev_open(&d, 1, 1, O_CLOEXEC));
+	EXPECT_EQ(0, gr_call(d.fd, GR_IOC_SHUTDOWN, (void *)-1L));
+	EXPECT_EQ(1, d.mirror->dead);
+	dev_close(&d);
+}
+
 TEST(every_call_before_setup)
 {
 	int fd = open("/dev/gr", O_RDWR | O_CLOEXEC);
