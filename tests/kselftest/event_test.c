@@ -154,6 +154,16 @@ static void *poller(void *arg)
 	return (void *)(long)p.revents;
 }
 
+/* POLLHUP comes without being asked for; the wake-ups that nobody took are still there */
+static void *hangup(void *arg)
+{
+	struct dev *d = arg;
+	struct pollfd p = { .fd = d->fd };
+
+	poll(&p, 1, -1);
+	return (void *)(long)p.revents;
+}
+
 TEST(waiting)
 {
 	pthread_t r, p;
@@ -171,12 +181,12 @@ TEST(waiting)
 	}
 	pthread_join(p, &ret);
 	EXPECT_EQ(POLLPRI, (long)ret);
-	ASSERT_EQ(0, pthread_create(&p, NULL, poller, &d));
+	ASSERT_EQ(0, pthread_create(&p, NULL, hangup, &d));
 	gr_call(d.fd, GR_IOC_SHUTDOWN, NULL);
 	pthread_join(r, &ret);
 	EXPECT_EQ(10, (long)ret);
 	pthread_join(p, &ret);
-	EXPECT_EQ(POLLHUP, (long)ret & POLLHUP);
+	EXPECT_EQ(POLLHUP, (long)ret);
 	dev_close(&d);
 }
 
