@@ -158,7 +158,7 @@ struct gr_thread {
 	u32 state;				/* GR_T_* */
 	int proc;
 	int last_proc;
-	u32 reason;				/* GR_WAKE_* */
+	u32 reason;				/* GR_WAKE_*; RETURNING: 0 slept, else in PARK */
 	int spare_cpu;
 	u64 blocked_at;				/* ns */
 	u64 since;				/* ns: what led to the last wake-up, 0 unknown */

@@ -232,6 +232,7 @@ static bool gr_return_sleep(struct gr_group *g, struct gr_thread *t, bool had_sl
 	bool got;
 
 	lockdep_assert_held(&g->lock);
+	t->reason = 0;	/* not in PARK: a directed UNPARK is for the next one */
 	gr_returner_push(g, t, had_slice);
 	trace_return_wait(t->slot);
 	t->waiting = true;

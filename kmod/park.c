@@ -140,6 +140,9 @@ int gr_park(struct gr_thread *t, struct gr_park *arg, bool yield)
 	if (!(t->permit && t->proc >= 0)) {
 		gr_proc_release(g, t, &wake);
 		ret = gr_park_wait(g, t, arg->flags, arg->deadline, &wake);
+		/* started again it would find no P, and say EAGAIN: "you have it still" */
+		if (yield && ret == -ERESTARTSYS)
+			ret = -EINTR;
 	} else {
 		t->permit = false;	/* told to run, and it does */
 		t->reason = GR_WAKE_WORK;
@@ -196,6 +199,8 @@ int gr_switch(struct gr_thread *t, struct gr_switch *arg)
 	gr_hand_over(g, p, to, GR_WAKE_HANDOFF, 0, &wake);
 	/* the P is in use: looking for work in the hints would be UNPARK's job */
 	ret = gr_park_wait(g, t, GR_PARK_NOWORK, arg->deadline, &wake);
+	if (ret == -ERESTARTSYS)
+		ret = -EINTR;	/* as in gr_park(): the P is gone, nothing to start again */
 	arg->proc = t->proc;
 	arg->reason = ret ? 0 : t->reason;
 out:

@@ -108,7 +108,9 @@ static int gr_unpark_thread(struct gr_group *g, s32 slot, struct gr_pick *pick)
 		return 1;
 	}
 	if (t->state != GR_T_PARKED) {
-		t->permit = t->state != GR_T_RETURNING;
+		/* a returner with a reason is in PARK, and told already */
+		if (t->state != GR_T_RETURNING || !t->reason)
+			t->permit = true;
 		return 0;
 	}
 	p = gr_proc_free_for(g, t);

@@ -122,7 +122,7 @@ struct gr_detach {
  * ETIMEDOUT the deadline passed; EINTR a signal: in both cases the caller holds no P.
  *
  * GR_IOC_YIELD: the same, but only if the caller holds a P and a returner waits; otherwise
- * EAGAIN at once and the P is kept.
+ * EAGAIN at once and the P is kept. Never restarted after a signal: it would find no P.
  *
  * A directed UNPARK that came first is consumed: the caller keeps its P, or waits for one as
  * a returner, and the reason is GR_WAKE_WORK. One that finds the caller asleep and no P free
@@ -139,7 +139,7 @@ struct gr_park {
 
 /*
  * GR_IOC_SWITCH: my P goes to the thread @target, which must be parked or waiting for a P; it
- * is woken on this core, and the caller parks: PARK's results. One system call.
+ * is woken on this core, and the caller parks: PARK's results, never restarted. One system call.
  * EAGAIN target is not parked, or the caller holds no P: nothing changed; ESRCH no such
  * thread; EINVAL target is the caller.
  */
