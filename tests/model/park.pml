@@ -2,16 +2,20 @@
 /*
  * park.pml - kmod/park.c and unpark.c: PARK, SWITCH, UNPARK and the fence pair G1.
  *
- * Two processors, three threads that run goroutines from the global queue, one publisher that
- * is not attached. Hint stores are plain: they wait in a store buffer per CPU (TSO) until its
- * owner executes a fence or a locked instruction, or until they drain by themselves.
+ * Two processors (-DNP=1: one), three threads that run goroutines from the global queue, one
+ * publisher that is not attached. Hint stores are plain: they wait in a store buffer per CPU
+ * (TSO) until its owner executes a fence or a locked instruction, or until they drain by
+ * themselves.
  *
  * -DNOWORK: PARK with GR_PARK_NOWORK and publishers that always call UNPARK: only permits keep
- * a wake-up then. -DDIRECTED: SWITCH, and UNPARK of a named thread.
+ * a wake-up then. -DDIRECTED=n: the publisher calls UNPARK n times for a named thread; goroutines
+ * call SWITCH (-DSWITCHES), or sleep, lose the P and come back (-DBLOCKS); threads call YIELD.
  *
- * I-1 in token.pml and in run_g; I-3, I-4 in rest; progress: rest, and that no run is endless.
+ * I-1 in token.pml and at `sched'; I-3 and I-4 in init, when everybody sleeps.
  */
+#ifndef NP
 #define NP 2
+#endif
 #define NT 3
 #ifndef NG
 #define NG 2		/* goroutines published in all */
@@ -20,6 +24,12 @@
 #define NSIG 1		/* times that a signal or a deadline ends a PARK */
 #endif
 #define EXT NT		/* the publisher's CPU */
+#ifndef SWITCHES
+#define SWITCHES 1
+#endif
+#ifndef BLOCKS
+#define BLOCKS 1
+#endif
 
 #define HAS_WORK(p) (0)
 #define WORK_SHARED (globq > 0)
@@ -30,8 +40,12 @@ byte published, ran;
 byte sigs = NSIG;
 bit spun;			/* the one goroutine that computes for long was there */
 #ifdef DIRECTED
-byte switches = 1, directs = 1;
-bit owed[NT];			/* told to run, has not run since */
+byte switches = SWITCHES, directs = DIRECTED, blocks = BLOCKS;
+bit owed[NT];			/* told to run, and no PARK or SWITCH of it has ended well since */
+bit in_park[NT];		/* RETURNING, by a directed UNPARK and not after a sleep */
+#define CALL_PARK 0
+#define CALL_YIELD 1
+#define CALL_SWITCH 2
 #endif
 
 #include "token.pml"
@@ -87,14 +101,20 @@ inline unpark_thread(c, to, wk)
 		owed[to] = 1;
 		if
 		:: state[to] != T_PARKED ->
-#ifndef MUT_7			/* a directed UNPARK that comes first is not remembered */
+#ifdef MUT_7			/* a directed UNPARK that comes first is not remembered */
+			skip
+#else
+#ifdef MUT_9			/* a returner from a sleep counts as told already */
 			permit[to] = (state[to] != T_RETURNING)
+#else
+			permit[to] = (permit[to] || state[to] != T_RETURNING || !in_park[to])
+#endif
 #endif
 		:: else ->
 			gr_proc_free_for(to);
 			if
 			:: r_p != NONE -> gr_hand_over(r_p, to); wk = to
-			:: else -> gr_returner_push(to, 0)
+			:: else -> in_park[to] = 1; gr_returner_push(to, 0)
 			fi
 		fi;
 		MIRROR
@@ -105,10 +125,21 @@ inline unpark_thread(c, to, wk)
 
 active proctype publisher()
 {
-	byte wk = NONE;
+	byte wk = NONE, to;
 
 end:	do
 	:: publish(EXT, wk)
+#ifdef DIRECTED
+	:: atomic {
+		directs > 0 -> directs--;
+		if
+		:: to = 0
+		:: to = 1
+		:: to = 2
+		fi
+	   };
+	   unpark_thread(EXT, to, wk)
+#endif
 	od
 }
 
@@ -116,9 +147,18 @@ proctype M(byte t)
 {
 	byte p = NONE, wk = NONE, to;
 	bit late, nowork, work;
+#ifdef DIRECTED
+	byte call = CALL_PARK;
+#endif
 
 	goto park;
 sched:
+#ifdef DIRECTED
+	if
+	:: NR_RETURNERS > 0 -> goto yield	/* it reads the mirror */
+	:: else
+	fi;
+#endif
 	/* user space: the queue, by compare-and-swap; empty: PARK */
 	atomic {
 		assert(p != NONE && holder[p] == t && state[t] == T_RUNNING); /* I-1 */
@@ -132,17 +172,56 @@ sched:
 	if
 	:: skip
 	:: publish(t, wk)
+#ifndef DIRECTED
 	:: atomic { !spun -> spun = 1 }; ran == NG	/* ends when all the others have run */
-#ifdef DIRECTED
-	:: atomic { directs > 0 -> directs--; to = (t + 1) % NT }; unpark_thread(t, to, wk)
-	:: atomic { directs > 0 -> directs--; to = (t + 2) % NT }; unpark_thread(t, to, wk)
+#else
 	:: atomic { switches > 0 -> switches--; to = (t + 1) % NT }; goto switch_to
 	:: atomic { switches > 0 -> switches--; to = (t + 2) % NT }; goto switch_to
+	:: atomic { blocks > 0 -> blocks--; to = NONE }; goto block
 #endif
 	fi;
 	goto sched;
 
 #ifdef DIRECTED
+block:
+	/* block.pml has the details; here the thread loses its P at once, if anybody wants it */
+	atomic {
+		!lock -> DRAIN(t);
+		gr_next_for(proc[t], 0);
+		if
+		:: r_t == NONE -> goto sched
+		:: else -> p = NONE; wk = r_t; r_p = proc[t]; gr_hand_over(r_p, r_t); MIRROR
+		fi
+	};
+	wake(wk);
+	/* gr_return_wait(), gr_return_sleep() */
+	atomic {
+		!lock -> DRAIN(t);
+		gr_proc_free_for(t);
+		if
+		:: r_p != NONE -> gr_proc_give(r_p, t); MIRROR; goto returned
+		:: else -> gr_returner_push(t, 0); asleep[t] = 1; MIRROR
+		fi
+	};
+end2:	atomic { state[t] == T_RUNNING && !asleep[t] };
+returned:
+	atomic { p = proc[t]; goto sched };
+
+yield:
+	/* gr_park(yield) */
+	atomic {
+		!lock -> DRAIN(t);
+		if
+		:: proc[t] == NONE || NR_RETURNERS == 0 -> goto sched	/* EAGAIN: the P is kept */
+		:: else -> call = CALL_YIELD
+		fi;
+		if
+		:: permit[t] && proc[t] != NONE ->
+			permit[t] = 0; owed[t] = 0; call = CALL_PARK; goto sched
+		:: else -> goto park_locked
+		fi
+	};
+
 switch_to:
 	/* gr_switch(): one section, no hints */
 #ifdef MUT_8			/* the target is looked at before the lock is taken */
@@ -155,11 +234,12 @@ switch_to:
 		!lock -> DRAIN(t);
 #ifndef MUT_8
 		if
-		:: state[to] != T_PARKED && state[to] != T_RETURNING -> goto sched	/* EAGAIN */
+		:: proc[t] == NONE || (state[to] != T_PARKED && state[to] != T_RETURNING) ->
+			goto sched		/* EAGAIN: the P is kept */
 		:: else
 		fi;
 #endif
-		p = NONE;
+		call = CALL_SWITCH;
 		r_p = proc[t];
 		gr_hand_over(r_p, to);
 		wk = to;
@@ -180,6 +260,9 @@ park:
 		fi;
 #endif
 		p = NONE;
+#ifdef DIRECTED
+park_locked:
+#endif
 #ifdef NOWORK
 		nowork = 1;
 #else
@@ -215,7 +298,12 @@ park_wait:
 			gr_proc_give(r_p, t);
 			UNLOCK;
 			goto got
-		:: r_p == NONE && permit[t] -> permit[t] = 0; gr_returner_push(t, 0)
+#ifdef DIRECTED
+		:: r_p == NONE && permit[t] ->
+			permit[t] = 0;
+			in_park[t] = 1;
+			gr_returner_push(t, 0)
+#endif
 		:: else -> state[t] = T_PARKED
 		fi;
 #ifndef MUT_4			/* TASK_INTERRUPTIBLE is set when the lock is free again */
@@ -245,12 +333,26 @@ end:	if
 		:: state[t] == T_RUNNING -> goto got
 		:: state[t] != T_RUNNING && late ->
 #endif
+#ifdef DIRECTED
 #ifndef MUT_6			/* told to run, and forgotten with the PARK */
-			permit[t] = (state[t] == T_RETURNING);
+			permit[t] = (permit[t] || state[t] == T_RETURNING);
+#endif
+			in_park[t] = 0;
 #endif
 			gr_unqueue(t);
 			state[t] = T_BLOCKED;
-			goto park	/* EINTR, ETIMEDOUT: the caller comes again */
+			MIRROR;
+#ifdef MUT_10			/* a signal restarts YIELD and SWITCH: the P is gone by then */
+			if
+			:: call == CALL_YIELD -> goto yield
+			:: call == CALL_SWITCH -> goto switch_to
+			:: else
+			fi;
+#endif
+#ifdef DIRECTED
+			call = CALL_PARK;
+#endif
+			goto park	/* EINTR, ETIMEDOUT: the caller has no P and comes again */
 #ifdef MUT_5
 		:: state[t] == T_RUNNING && !late -> goto got
 #endif
@@ -264,6 +366,8 @@ got:	/* PARK returns 0: mirror.threads[t].proc */
 	atomic {
 #ifdef DIRECTED
 		owed[t] = 0;
+		in_park[t] = 0;
+		call = CALL_PARK;
 #endif
 		p = proc[t];
 		goto sched

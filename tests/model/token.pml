@@ -224,6 +224,7 @@ inline gr_proc_lazy_begin(t, poll)
 
 inline gr_proc_lazy_end(t)
 {
+	assert(proc[t] != NONE);
 	pstate[proc[t]] = P_RUNNING;
 	polls[proc[t]] = 0;
 	state[t] = T_RUNNING;
