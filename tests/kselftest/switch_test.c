@@ -2,8 +2,11 @@
 /*
  * switch_test.c - SWITCH, and UNPARK of a named thread, of some processors, of some cores.
  *
- * The threads of a fixture park, note what each park gave them, and end with ESHUTDOWN.
+ * The threads of a fixture park, note what each park gave them, and end with ESHUTDOWN. The one
+ * that runs the test is attached after them, as number NR.
  */
+#include <signal.h>
+
 #include "kselftest_harness.h"
 #include "gr_dev.h"
 
@@ -303,6 +306,127 @@ TEST_F(sw, permit_outlives_a_park_that_ends)
 	EXPECT_EQ(0, p.proc);
 	/* it is used up now */
 	EXPECT_EQ(ETIMEDOUT, dev_park(&self->d, NR, now_ns() + 1000000, &p));
+}
+
+/* ---- what comes between: signals that restart system calls, sleeps ---- */
+
+static void nothing(int sig)
+{
+}
+
+/* sends a signal to the thread of the test once it sleeps as a spare */
+struct poker {
+	struct dev *d;
+	pthread_t to;
+	bool parked;
+};
+
+static void *poker_main(void *arg)
+{
+	struct poker *p = arg;
+
+	p->parked = wait_until(p->d->mthreads[NR].state == GR_T_PARKED);
+	pthread_kill(p->to, SIGUSR1);
+	return NULL;
+}
+
+static bool start_poker(struct poker *p, pthread_t *thread, struct dev *d)
+{
+	struct sigaction sa = { .sa_handler = nothing, .sa_flags = SA_RESTART };
+
+	*p = (struct poker){ .d = d, .to = pthread_self() };
+	return !sigaction(SIGUSR1, &sa, NULL) && !pthread_create(thread, NULL, poker_main, p);
+}
+
+/*
+ * The P was given away before the signal came. Started again, the call would find a caller without
+ * one and say EAGAIN: to the caller that means that it still has it.
+ */
+TEST_F(sw, a_switch_is_not_restarted)
+{
+	struct poker poker;
+	pthread_t thread;
+
+	atomic_store(&self->t[1].hold, true);
+	ASSERT_TRUE(start_poker(&poker, &thread, &self->d));
+	EXPECT_EQ(EINTR, dev_switch(&self->d, NR, 1, now_ns() + 60000000000LL, NULL));
+	pthread_join(thread, NULL);
+	EXPECT_TRUE(poker.parked);
+	EXPECT_EQ(GR_NO_PROC, self->d.mthreads[NR].proc);
+}
+
+TEST_F(sw, a_yield_is_not_restarted)
+{
+	struct gr_park p = { .slot = NR, .deadline = now_ns() + 60000000000LL };
+	struct poker poker;
+	pthread_t thread;
+
+	if (variant->procs != 1)
+		SKIP(return, "about a single processor");
+	atomic_store(&self->t[0].hold, true);
+	EXPECT_EQ(0, unpark_thread(&self->d, 0));
+	ASSERT_EQ(1, self->d.mirror->nr_returners);
+	ASSERT_TRUE(start_poker(&poker, &thread, &self->d));
+	EXPECT_EQ(EINTR, gr_call(self->d.fd, GR_IOC_YIELD, &p));
+	pthread_join(thread, NULL);
+	EXPECT_TRUE(poker.parked);
+	EXPECT_EQ(GR_NO_PROC, self->d.mthreads[NR].proc);
+	EXPECT_EQ(0, self->d.mthreads[0].proc);
+}
+
+/* ends the sleep of the test's thread, and tells it to run while it waits for a P */
+struct teller {
+	struct dev *d;
+	struct parker *t;
+	int fd;
+	bool blocked, returning;
+	int woken;
+};
+
+static void *teller_main(void *arg)
+{
+	struct teller *me = arg;
+
+	me->blocked = wait_until(me->d->mthreads[NR].state == GR_T_BLOCKED);
+	if (write(me->fd, "x", 1) != 1)
+		me->blocked = false;
+	me->returning = wait_until(me->d->mthreads[NR].state == GR_T_RETURNING);
+	me->woken = unpark_thread(me->d, NR);
+	me->d->hint->globq_len = 0;
+	for (int i = 0; i < NR; i++)
+		atomic_store(&me->t[i].hold, false);
+	return NULL;
+}
+
+/* a thread that waits for a P after a sleep is not parked: its next PARK does not sleep */
+TEST_F(sw, permit_of_a_returner)
+{
+	struct teller teller = { .d = &self->d, .t = self->t };
+	struct gr_park p;
+	pthread_t thread;
+	int pipe_fd[2];
+	char c;
+
+	if (variant->procs != 1)
+		SKIP(return, "about a single processor");
+	ASSERT_EQ(0, pipe(pipe_fd));
+	teller.fd = pipe_fd[1];
+	for (int i = 0; i < NR; i++)
+		atomic_store(&self->t[i].hold, true);
+	self->d.hint->globq_len = 1;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, teller_main, &teller));
+	dev_user(&self->d, NR);
+	EXPECT_EQ(1, read(pipe_fd[0], &c, 1));
+	dev_runtime(&self->d, NR);
+	pthread_join(thread, NULL);
+	EXPECT_TRUE(teller.blocked && teller.returning);
+	EXPECT_EQ(0, teller.woken);
+	EXPECT_EQ(0, self->d.mthreads[NR].proc);
+	EXPECT_EQ(0, dev_park(&self->d, NR, now_ns() + 5000000000LL, &p));
+	EXPECT_EQ(GR_WAKE_WORK, p.reason);
+	EXPECT_EQ(0, p.proc);
+	close(pipe_fd[0]);
+	close(pipe_fd[1]);
 }
 
 TEST_F(sw, unpark_some_processors)
