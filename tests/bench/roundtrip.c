@@ -7,7 +7,9 @@
  * MEANS: switch, park (of /dev/gr), futex, eventfd, pipe. With one CPU both threads are bound to
  * it, with two they are free. All are SCHED_BATCH, so that a wake-up does not preempt and each
  * side really sleeps; "sleeps" in the output is how often they did, per round trip: it must be 2,
- * else the figure means something else. --halves: per context switch, not per round trip.
+ * else the figure means something else. Free threads may find themselves woken before they sleep: then
+ * it is measured again, up to TRIES times, and the try with the most sleeps counts.
+ * --halves: per context switch, not per round trip.
  *
  * --insns: the guest's clock counts instructions (-icount shift=0). One line of JSON per MEANS:
  * median and largest of the batches.
@@ -20,6 +22,7 @@
 
 #define BATCHES 40
 #define ROUNDS 500	/* a batch */
+#define TRIES 6
 
 static int slots[2];
 static struct dev dev;
@@ -244,7 +247,11 @@ static double run_batch(void)
 	return (double)(now_ns() - t0) / ROUNDS / (halves ? 2 : 1) / (insns ? 1 : 1000);
 }
 
-static void measure(void)
+struct figure {
+	double median, most, sleeps;
+};
+
+static struct figure try_once(void)
 {
 	double v[BATCHES];
 	pthread_t t;
@@ -269,10 +276,23 @@ static void measure(void)
 	m->leave(0);
 	pthread_join(t, NULL);
 	qsort(v, BATCHES, sizeof(*v), by_value);
+	return (struct figure){ v[BATCHES / 2], v[BATCHES - 1],
+				(double)before / (BATCHES * ROUNDS) };
+}
+
+static void measure(void)
+{
+	struct figure best = { .sleeps = -1 };
+
+	for (int i = 0; i < TRIES && best.sleeps < 1.9; i++) {
+		struct figure f = try_once();
+
+		best = f.sleeps > best.sleeps ? f : best;
+	}
 	printf("{\"bench\":\"%s\",\"impl\":\"%s\",\"procs\":1,\"cpus\":%d,\"unit\":\"%s\","
 	       "\"median\":%.2f,\"p99\":%.2f,\"n\":%d,\"sleeps\":%.3f}\n",
-	       bench, as ? as : m->name, cpus, insns ? "insns" : "us", v[BATCHES / 2],
-	       v[BATCHES - 1], BATCHES * ROUNDS, (double)before / (BATCHES * ROUNDS));
+	       bench, as ? as : m->name, cpus, insns ? "insns" : "us", best.median, best.most,
+	       BATCHES * ROUNDS, best.sleeps);
 	fflush(stdout);
 }
 
