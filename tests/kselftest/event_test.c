@@ -207,7 +207,9 @@ static void *come_back(void *arg)
 	int slot = dev_attach(d, 0, NULL);
 
 	dev_user(d, slot);
-	sleep_us(1000);
+	/* on a busy machine a nap can be over before it began: then there is nothing to come back from */
+	while (!d->mirror->dead)
+		sleep_us(1000);
 	return NULL;
 }
 
