@@ -100,8 +100,9 @@ build/kselftest/%: tests/kselftest/%.c
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE -Iinclude -I$(KSFT) -std=gnu11 -O2 -g $(WARN) -Wno-unused-parameter -Wno-sign-compare -Wno-clobbered -MMD -MP -static -o $@ $(filter %.c,$^) -luring -pthread
 
-# one program of several files
+# programs of several files
 build/kselftest/ways_test: $(wildcard tests/kselftest/ways/*.[ch]) tests/kselftest/gr_dev.h include/uapi/gr.h
+build/kselftest/fuzz: $(wildcard tests/kselftest/fuzz/*.[ch]) tests/kselftest/gr_dev.h include/uapi/gr.h
 
 build/bench/%: tests/bench/%.c include/uapi/gr.h tests/kselftest/gr_dev.h
 	@mkdir -p $(@D)
