@@ -159,11 +159,11 @@ module_info()
 syzkaller()
 {
     local name
-    grep -oE '\b(GR_IOC|GR_FEAT|GR_UNPARK|GR_ATTACH|GR_PARK|GR_MONITOR)_[A-Z_]+' include/uapi/gr.h |
+    grep -oE '\b(GR_IOC|GR_UCMD|GR_FEAT|GR_UNPARK|GR_ATTACH|GR_PARK|GR_MONITOR)_[A-Z_]+' include/uapi/gr.h |
         grep -vE '_(MAGIC|ALL|)$' | sort -u | while read -r name; do
         grep -qw "$name" tests/syzkaller/gr.txt || echo "tests/syzkaller/gr.txt: no $name"
     done
-    for name in setup attach detach park unpark monitor switch; do
+    for name in setup attach detach park unpark monitor switch ucmd; do
         # names of the fields, without comments and arrays' sizes
         sed -n "/^struct gr_$name {/,/^};/p" include/uapi/gr.h |
             sed -n 's/^\t__[us][0-9]* \([a-z_]*\).*/\1/p' > "$T/header"
