@@ -31,9 +31,9 @@ mkdir -p build/vm
 
 manifest()
 {
-    local t n rounds=10000 slow=1 futex=1
+    local t n rounds=10000 fuzz=150 slow=1 futex=1
     case $1 in
-    *-*) rounds=1000 slow=4 futex= ;;
+    *-*) rounds=1000 fuzz=300 slow=4 futex= ;;
     newest) rounds=2000 futex= ;;
     esac
     for t in "${KTEST[@]}"; do
@@ -43,7 +43,7 @@ manifest()
         # a tool takes its time; what hangs is ended by the test itself
         die_test | tools_test) echo "$n|1500|/t/$n" ;;
         torture) echo "torture|900|/t/torture ${TORTURE_ROUNDS:-$rounds}" ;;
-        fuzz) echo "$n|900|/t/fuzz --seed ${FUZZ_SEED:-1} --rounds 300" ;;
+        fuzz) echo "$n|1500|/t/fuzz --seed ${FUZZ_SEED:-1} --rounds $fuzz" ;;
         ways_test) echo "$n|$((600 * slow))|/t/$n" ;;
         *) echo "$n|$((180 * slow))|/t/$n" ;;
         esac
