@@ -11,8 +11,8 @@
  *
  * What must hold after each round: everybody is gone; the module has no group, no thread and no
  * reference more than before; the kernel said nothing. The first round that breaks it is the
- * last: its seed and number are printed, and where its processes hang. What comes from the seed
- * and what cannot: fuzz/fuzz.h.
+ * last: its seed and number are printed, and where its processes hang. The kernel's log has them,
+ * too, in case that it dies. What comes from the seed and what cannot: fuzz/fuzz.h.
  */
 #include <glob.h>
 #include <signal.h>
@@ -41,7 +41,8 @@ static bool complaints(void)
 	/* EPIPE: records were overwritten before we came; the next ones follow */
 	while ((n = read(kmsg, line, sizeof(line) - 1)) > 0 || (n < 0 && errno == EPIPE)) {
 		line[n > 0 ? n : 0] = 0;
-		if (strstr(line, "KCSAN"))	/* most are not ours: the guest's judge tells them apart */
+		/* most are not gr's: the guest's judge tells them apart */
+		if (strstr(line, "KCSAN"))
 			continue;
 		for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 			if (strstr(line, bad[i])) {
@@ -202,10 +203,20 @@ static bool play_round(bool *held)
 	return true;
 }
 
+static void announce(void)
+{
+	char line[80];
+	int n = snprintf(line, sizeof(line), "<6>fuzz: seed %llu round %llu",
+			 (unsigned long long)game.seed, (unsigned long long)game.round);
+
+	(void)!write(kmsg, line, n);
+}
+
 static bool round_holds(void)
 {
 	bool ok = true;
 
+	announce();
 	if (!play_round(&ok)) {
 		puts("# processes that cannot be killed");
 		return false;
@@ -218,29 +229,47 @@ static bool round_holds(void)
 	return !complaints() && ok;
 }
 
-static int run(uint64_t first, uint64_t end)
+static void print_tally(void)
 {
-	uint64_t tests = (end - first + BATCH - 1) / BATCH, nr = 1;
+	static const char *const names[NR_CALLS] = { "SETUP", "ATTACH", "DETACH", "PARK", "UNPARK",
+						     "YIELD", "MONITOR", "SHUTDOWN", "SWITCH" };
+
+	for (int i = 0; i < NR_CALLS; i++)
+		printf("# %s: %lu done, %lu refused\n", names[i], atomic_load(&game.tally->ok[i]),
+		       atomic_load(&game.tally->refused[i]));
+}
+
+/* rounds from game.round on, a line of TAP */
+static bool batch(unsigned int nr, uint64_t end)
+{
+	uint64_t from = game.round;
 	bool ok = true;
 
-	printf("# seed %llu\n1..%llu\n", (unsigned long long)game.seed, (unsigned long long)tests);
-	for (game.round = first; game.round < end && ok; nr++) {
-		uint64_t from = game.round;
-
-		for (; ok && game.round < end && game.round < from + BATCH; game.round++) {
-			fflush(stdout);
-			ok = round_holds();
-			if (!ok)
-				printf("# seed %llu round %llu; to replay: fuzz --seed %llu --round %llu\n",
-				       (unsigned long long)game.seed, (unsigned long long)game.round,
-				       (unsigned long long)game.seed, (unsigned long long)game.round);
-		}
-		printf("%sok %llu rounds %llu to %llu\n", ok ? "" : "not ", (unsigned long long)nr,
-		       (unsigned long long)from, (unsigned long long)game.round - 1);
+	while (ok && game.round < end) {
+		fflush(stdout);
+		ok = round_holds();
+		if (!ok)
+			printf("# replay: fuzz --seed %llu --round %llu\n",
+			       (unsigned long long)game.seed, (unsigned long long)game.round);
+		game.round++;
 	}
-	if (!ok && nr <= tests)
+	printf("%sok %u rounds %llu to %llu\n", ok ? "" : "not ", nr, (unsigned long long)from,
+	       (unsigned long long)game.round - 1);
+	return ok;
+}
+
+static int run(uint64_t first, uint64_t end)
+{
+	unsigned int tests = (end - first + BATCH - 1) / BATCH, nr = 0;
+	bool ok = true;
+
+	printf("# seed %llu\n1..%u\n", (unsigned long long)game.seed, tests);
+	for (game.round = first; game.round < end && ok;)
+		ok = batch(++nr, game.round + BATCH < end ? game.round + BATCH : end);
+	if (!ok && nr < tests)
 		puts("Bail out! no use to go on");
 	print_file(COUNTERS);
+	print_tally();
 	return !ok;
 }
 
@@ -252,7 +281,8 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
-	uint64_t first = 0, end = getenv("GR_ROUNDS") ? strtoull(getenv("GR_ROUNDS"), NULL, 0) : 100;
+	const char *rounds = getenv("GR_ROUNDS");
+	uint64_t first = 0, end = rounds ? strtoull(rounds, NULL, 0) : 100;
 
 	game.seed = 1;
 	for (int i = 1; i < argc; i += 2) {
@@ -273,11 +303,13 @@ int main(int argc, char **argv)
 	}
 	refs = gr_refcount();
 	objects = live_objects();
-	kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	kmsg = open("/dev/kmsg", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (kmsg < 0 || lseek(kmsg, 0, SEEK_END) < 0 || refs < 0 || objects < 0) {
 		puts("1..0 # SKIP needs root, a loaded gr.ko and debugfs");
 		return 4;
 	}
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	game.tally = mmap(NULL, sizeof(*game.tally), PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	return run(first, end);
 }

@@ -18,34 +18,40 @@ uint32_t any32(struct rnd *r)
 
 int any_slot(struct caller *c)
 {
-	switch (below(&c->r, 8)) {
+	switch (below(&c->r, 16)) {
 	case 0:
 		return any32(&c->r);
 	case 1:
-	case 2:
 		return below(&c->r, 16);
 	default:
 		return c->slot;
 	}
 }
 
-static uint32_t any_flags(struct rnd *r)
+/* @nr of them, from bit 0 on, are valid */
+static uint32_t any_flags(struct rnd *r, unsigned int nr)
 {
-	if (one_in(r, 24))
+	switch (below(r, 32)) {
+	case 0:
 		return next(r);
-	return one_in(r, 3) ? 1U << below(r, one_in(r, 4) ? 32 : 3) : 0;
+	case 1:
+		return 1U << below(r, 32);
+	default:
+		return one_in(r, 3) ? 1U << below(r, nr) : 0;
+	}
 }
 
 static int64_t any_deadline(struct rnd *r)
 {
-	switch (below(r, 10)) {
+	switch (below(r, 12)) {
 	case 0:
-		return GR_NO_DEADLINE;
 	case 1:
-		return next(r);
+		return GR_NO_DEADLINE;
 	case 2:
+		return next(r);
+	case 3:
 		return 0;
-	case 3:	/* as if it were relative: long past */
+	case 4:	/* as if it were relative: long past */
 		return below(r, 2000000);
 	default:
 		return now_ns() + below(r, 2000000);
@@ -67,7 +73,7 @@ static struct gr_unpark any_unpark(struct caller *c)
 	struct rnd *r = &c->r;
 	struct gr_unpark u = {
 		.nr = one_in(r, 8) ? any32(r) : 1 + below(r, 4),
-		.flags = any_flags(r),
+		.flags = any_flags(r, 3),
 	};
 
 	if (u.flags & GR_UNPARK_THREAD || one_in(r, 8))
@@ -81,6 +87,43 @@ static struct gr_unpark any_unpark(struct caller *c)
 	return u;
 }
 
+/* half of them know the news and wait for more */
+static struct gr_monitor any_monitor(struct rnd *r)
+{
+	bool knows = one_in(r, 2) && game.mirror;
+	struct gr_monitor m = {
+		.seen = one_in(r, 2) ? any32(r) : 0,
+		.flags = any_flags(r, 1),
+		.deadline = any_deadline(r),
+	};
+
+	if (knows) {
+		m.seen = game.mirror->spare_needed;
+		m.seen_stalls = game.mirror->stalls;
+	}
+	return m;
+}
+
+/* mostly to somebody who is parked, if anybody is */
+static struct gr_switch any_switch(struct caller *c)
+{
+	struct rnd *r = &c->r;
+	struct gr_switch s = {
+		.slot = any_slot(c),
+		.target = below(r, 8),
+		.flags = one_in(r, 32) ? any32(r) : 0,
+		.deadline = any_deadline(r),
+	};
+	volatile struct gr_mirror_thread *t;
+
+	if (one_in(r, 8) || !game.mirror)
+		return s;
+	t = (void *)((char *)game.mirror + game.mirror->thread_offset);
+	for (int i = 0; i < 4 && t[s.target].state != GR_T_PARKED; i++)
+		s.target = (s.target + 1) % 4;
+	return s;
+}
+
 static void fill(struct caller *c, unsigned int nr, void *arg)
 {
 	struct rnd *r = &c->r;
@@ -90,7 +133,8 @@ static void fill(struct caller *c, unsigned int nr, void *arg)
 		any_setup(r, arg, GR_FEAT_ALL);
 		break;
 	case 1:
-		*(struct gr_attach *)arg = (struct gr_attach){ .flags = any_flags(r) };
+		*(struct gr_attach *)arg = (struct gr_attach){
+			.flags = one_in(r, 2) ? GR_ATTACH_RUN : any_flags(r, 1) };
 		break;
 	case 2:
 		*(struct gr_detach *)arg = (struct gr_detach){ any_slot(c), one_in(r, 20) };
@@ -98,19 +142,16 @@ static void fill(struct caller *c, unsigned int nr, void *arg)
 	case 3:
 	case 5:
 		*(struct gr_park *)arg = (struct gr_park){ .slot = any_slot(c),
-			.flags = any_flags(r), .deadline = any_deadline(r) };
+			.flags = any_flags(r, 1), .deadline = any_deadline(r) };
 		break;
 	case 4:
 		*(struct gr_unpark *)arg = any_unpark(c);
 		break;
 	case 6:
-		*(struct gr_monitor *)arg = (struct gr_monitor){ .seen = one_in(r, 2) ? any32(r) : 0,
-			.flags = any_flags(r), .deadline = any_deadline(r) };
+		*(struct gr_monitor *)arg = any_monitor(r);
 		break;
 	case 8:
-		*(struct gr_switch *)arg = (struct gr_switch){ .slot = any_slot(c),
-			.target = below(r, 8), .flags = one_in(r, 16) ? any32(r) : 0,
-			.deadline = any_deadline(r) };
+		*(struct gr_switch *)arg = any_switch(c);
 		break;
 	}
 }
@@ -120,7 +161,7 @@ void *place(struct rnd *r, void *arg, size_t size)
 {
 	char *at;
 
-	switch (below(r, 24)) {
+	switch (below(r, 48)) {
 	case 0:
 		return NULL;
 	case 1:
@@ -161,27 +202,32 @@ static unsigned long any_request(struct rnd *r, unsigned long request)
 
 void call(struct caller *c)
 {
-	static const unsigned long requests[] = {
+	static const unsigned long requests[NR_CALLS] = {
 		GR_IOC_SETUP, GR_IOC_ATTACH, GR_IOC_DETACH, GR_IOC_PARK, GR_IOC_UNPARK,
 		GR_IOC_YIELD, GR_IOC_MONITOR, GR_IOC_SHUTDOWN, GR_IOC_SWITCH,
 	};
-	/* PARK, UNPARK and SWITCH more often, SHUTDOWN hardly ever */
-	static const unsigned char weighted[] = { 0, 1, 1, 2, 3, 3, 3, 4, 4, 4, 4, 5, 5, 6, 8, 8 };
+	/* DETACH less often than ATTACH, SHUTDOWN hardly ever */
+	static const unsigned char weighted[] = { 0, 1, 1, 1, 2, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4,
+						  5, 5, 5, 6, 6, 8, 8, 8 };
 	unsigned int nr = weighted[below(&c->r, sizeof(weighted))];
 	uint64_t words[16] = { 0 };
 	struct gr_attach *a = (void *)words;
 	unsigned long request;
 	int fd = device(c);
 	void *arg;
+	bool ok;
 
-	if (one_in(&c->r, 300))
+	if (one_in(&c->r, 5000))
 		nr = 7;
 	fill(c, nr, words);
 	if (one_in(&c->r, 32))
 		words[below(&c->r, 6)] = next(&c->r);
 	arg = place(&c->r, words, _IOC_SIZE(requests[nr]));
 	request = any_request(&c->r, requests[nr]);
-	if (!ioctl(fd, request, arg) && fd == game.dev && arg == words) {
+	ok = !ioctl(fd, request, arg);
+	if (request == requests[nr])
+		atomic_fetch_add(ok ? &game.tally->ok[nr] : &game.tally->refused[nr], 1);
+	if (ok && fd == game.dev && arg == words) {
 		if (request == GR_IOC_ATTACH)
 			c->slot = a->slot;
 		else if (request == GR_IOC_DETACH)

@@ -63,13 +63,21 @@ struct game {
 	int dev;
 	struct gr_setup setup;
 	char *hint;		/* the group's, or NULL */
+	volatile struct gr_mirror *mirror;
 	char *guard;		/* one page, and one behind it that faults */
 	long page;
 	int pipe[2];
 	atomic_bool stop;
 	atomic_int running;
+	struct tally *tally;	/* shared with the judge */
 };
 extern struct game game;
+
+/* how the calls went that asked for what they should, all rounds together */
+#define NR_CALLS 9
+struct tally {
+	atomic_ulong ok[NR_CALLS], refused[NR_CALLS];
+};
 
 struct caller {
 	struct rnd r;

@@ -42,9 +42,9 @@ static void *scribbler(void *arg)
 		struct rnd r = seeded(game.seed, game.round, game.who * THREADS + SCRIBBLER, n);
 
 		for (int i = 0; i < 16; i++) {
-			size_t at = below(&r, game.setup.hint_size / 8) * 8;
+			char *at = game.hint + below(&r, game.setup.hint_size / 8) * 8;
 
-			*(volatile uint64_t *)(game.hint + at) = one_in(&r, 2) ? next(&r) : below(&r, 4);
+			*(volatile uint64_t *)at = one_in(&r, 2) ? next(&r) : below(&r, 4);
 		}
 		sleep_us(below(&r, 300));
 	}
@@ -77,7 +77,9 @@ static void set_up(struct rnd *r)
 		}
 		game.hint = mmap(NULL, game.setup.hint_size, PROT_READ | PROT_WRITE, MAP_SHARED,
 				 game.dev, game.setup.hint_offset);
-		if (game.hint == MAP_FAILED)
+		game.mirror = mmap(NULL, game.setup.mirror_size, PROT_READ, MAP_SHARED, game.dev,
+				   game.setup.mirror_offset);
+		if (game.hint == MAP_FAILED || game.mirror == MAP_FAILED)
 			_exit(3);
 	}
 }
@@ -106,7 +108,10 @@ static void end(struct rnd *r)
 _Noreturn void play(void)
 {
 	struct rnd r = seeded(game.seed, game.round, game.who * THREADS + MAIN, 0);
-	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = one_in(&r, 2) ? SA_RESTART : 0 };
+	struct sigaction sa = {
+		.sa_handler = on_signal,
+		.sa_flags = one_in(&r, 2) ? SA_RESTART : 0,
+	};
 	pthread_t t[NR_CALLERS + 1];
 	int n = 0;
 
