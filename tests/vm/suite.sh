@@ -31,9 +31,9 @@ mkdir -p build/vm
 
 manifest()
 {
-    local t n rounds=10000 fuzz=150 slow=1 futex=1
+    local t n rounds=10000 fuzz=100 slow=1 futex=1
     case $1 in
-    *-*) rounds=1000 fuzz=300 slow=4 futex= ;;
+    *-*) rounds=1000 fuzz=150 slow=4 futex= ;;
     newest) rounds=2000 futex= ;;
     esac
     for t in "${KTEST[@]}"; do
