@@ -10,6 +10,7 @@
  *   Time      Deadlines are absolute CLOCK_MONOTONIC nanoseconds (int64_t), always
  *             the last parameter: GR_FOREVER, GR_NOW (do not wait), gr_after(ns).
  *             -ETIMEDOUT when the deadline passed; GR_NOW answers -EAGAIN instead.
+ *   Cancel    A cancelled goroutine (see scopes) gets -ECANCELED from calls that wait.
  *   Threads   [any] any thread of the process; [g] inside a goroutine only, elsewhere
  *             -EPERM. Nothing here may be called from a signal handler.
  *   Blocking  Any blocking call of any C library may be made in a goroutine: only
@@ -50,6 +51,7 @@ int64_t gr_after(int64_t ns);
 struct gr_opts {
 	size_t size;		/* sizeof(struct gr_opts) */
 	int nr_procs;		/* P's; 0: GR_PROCS, else gr_default_procs() */
+	int max_procs;		/* most that gr_set_procs() may ask for; 0: nr_procs */
 	int max_threads;	/* limit of kernel threads; 0: 10000 */
 	size_t stack_size;	/* of a goroutine; 0: 256 KiB reserved, committed lazily */
 };
@@ -59,7 +61,9 @@ struct gr_opts {
  * it did: other goroutines end with it, as in Go. opts may be NULL. One runtime at a time.
  * -EBUSY one is running, or a goroutine of the last one still sits in a system call;
  * -EINVAL bad opts or a bad GR_* variable; -ENODEV GR_BACKEND=kmod without /dev/gr; -ENOSYS
- * no io_uring; -ENOMEM, -EAGAIN. A sentence that says why goes to stderr. [any, not g]
+ * no io_uring; -ENOMEM, -EAGAIN. A sentence that says why goes to stderr.
+ * -EDEADLK all goroutines were asleep, and nothing could have woken one: no timer, no I/O, no
+ * thread of the program beside the runtime's. Every goroutine was listed on stderr. [any, not g]
  */
 int gr_run(int (*fn)(void *), void *arg, const struct gr_opts *opts);
 
@@ -69,10 +73,27 @@ int gr_run(int (*fn)(void *), void *arg, const struct gr_opts *opts);
  */
 int gr_default_procs(void);
 
+/*
+ * Change the number of P's while the runtime runs, 1..max_procs of struct gr_opts. Returns the
+ * number before. P's above it finish the goroutine they run and then only poll what was begun
+ * on them. -EINVAL; -ENXIO no runtime. [any]
+ */
+int gr_set_procs(int n);
+
+/*
+ * Write one block for each goroutine to fd: number, name, state, why it waits and for how long,
+ * and its backtrace. What runs meanwhile is shown as it was at some instant. Signal safe:
+ * SIGQUIT does it to stderr, unless the program has a handler of its own. 0; -ENXIO no
+ * runtime. [any]
+ */
+int gr_dump(int fd);
+
 struct gr_info {
 	size_t size;		/* in: sizeof(struct gr_info) */
 	const char *backend;	/* "kmod" or "futex" */
-	int nr_procs;
+	const char *guard;	/* what catches a stack overflow: "madvise", "mprotect", "canary" */
+	int nr_procs;		/* now, see gr_set_procs() */
+	int max_procs;
 	int nr_threads;		/* kernel threads now */
 	int nr_goroutines;	/* alive now */
 	int nr_idle;		/* Ps with nothing to do now */
@@ -84,6 +105,16 @@ struct gr_info {
 };
 /* Fill *info. -EINVAL size; -ENXIO no runtime. [any] */
 int gr_info(struct gr_info *info);
+
+struct gr_proc_info {
+	size_t size;		/* in: sizeof(struct gr_proc_info) */
+	int runq;		/* goroutines in its run queue now */
+	int timers;		/* timers pending now */
+	int free;		/* stacks kept for the next goroutines */
+	uint64_t schedules, steals, handoffs, ring_enters, timers_fired;
+};
+/* Fill *info about one P, 0..max_procs-1. -EINVAL; -ENXIO no runtime. [any] */
+int gr_proc_info(int proc, struct gr_proc_info *info);
 
 /* ---- goroutines ---- */
 
@@ -102,10 +133,93 @@ int gr_go_with(void (*fn)(void *), void *arg, const struct gr_attr *attr);
 
 /* Let the others run. -EPERM outside. [g] */
 int gr_yield(void);
-/* Sleep until the deadline; 0. GR_FOREVER sleeps for ever. A plain thread sleeps too. [any] */
+/* Sleep until the deadline; 0 or -ECANCELED. GR_FOREVER sleeps for ever. A plain thread sleeps
+ * too. [any] */
 int gr_sleep(int64_t deadline);
 /* The calling goroutine's number, from 1, or 0 outside. [any] */
 uint64_t gr_id(void);
+/* Its name, or NULL; gr_set_name() keeps the pointer. -EPERM outside. [any] */
+const char *gr_name(void);
+int gr_set_name(const char *name);
+/*
+ * Stay on this kernel thread, and keep other goroutines off it, until gr_unpin(): for libraries
+ * with thread-local state that lives across libgr calls. Nests. -EPERM outside, or more unpins
+ * than pins. [g]
+ */
+int gr_pin(void);
+int gr_unpin(void);
+/* Bytes of its stack that the calling goroutine has ever used, to the page. -EPERM outside. [g] */
+ssize_t gr_stack_used(void);
+
+/* ---- tasks: goroutines with a handle and a result ---- */
+
+struct gr_task;
+/* Run fn(arg); *t gets a handle with one reference. As gr_go(). [any] */
+int gr_task_new(struct gr_task **t, int (*fn)(void *), void *arg, const struct gr_attr *attr);
+/*
+ * Wait for its end; *result (may be NULL) gets what fn returned. Any number may wait, before and
+ * after. -ETIMEDOUT, -EAGAIN, -ECANCELED; -EDEADLK it would wait for itself; -EINVAL. [any]
+ */
+int gr_task_join(struct gr_task *t, int *result, int64_t deadline);
+/* Cancel it (see scopes). 0, also when it has ended. [any] */
+int gr_task_cancel(struct gr_task *t);
+/* Drop the handle; the goroutine goes on. NULL is allowed. [any] */
+void gr_task_release(struct gr_task *t);
+
+/* ---- scopes: goroutines that end together, and cancellation ---- */
+
+/*
+ * A cancelled goroutine gets -ECANCELED from every call that waits (deadline other than GR_NOW),
+ * the one it is in and all later ones, until it ends: it cleans up and returns. An uncontended
+ * gr_mutex_lock() and what does not wait at all go on working. A goroutine is cancelled with the
+ * scope it was started in, with its task, and with the goroutine that opened its scope.
+ * Calls that give up leave nothing behind: a cancelled read has not taken data, a cancelled send
+ * was not received.
+ */
+struct gr_scope {
+	void *opaque[12];
+};
+
+#define GR_SCOPE_ALL 1U	/* a goroutine that fails does not cancel the others */
+
+/* Start a scope, in the calling goroutine's. -EINVAL. [any] */
+int gr_scope_init(struct gr_scope *s, unsigned int flags);
+/*
+ * Run fn(arg) in the scope. The first result that is not 0 is kept, and cancels the scope
+ * (unless GR_SCOPE_ALL); once it is cancelled, -ECANCELED does not count as a result. From any goroutine or thread, while the scope has not been left. In a
+ * cancelled scope the goroutine starts cancelled. As gr_go(). [any]
+ */
+int gr_scope_go(struct gr_scope *s, int (*fn)(void *), void *arg);
+int gr_scope_go_with(struct gr_scope *s, int (*fn)(void *), void *arg, const struct gr_attr *attr);
+/* Cancel all that is in it, now and from now on. 0. [any] */
+int gr_scope_cancel(struct gr_scope *s);
+/*
+ * Leave the scope: wait until all in it have ended. At the deadline, or when the caller is
+ * cancelled itself, the scope is cancelled first; the call never returns before the last one
+ * has ended. Returns the first result that was not 0, else -ECANCELED or -ETIMEDOUT (GR_NOW:
+ * -EAGAIN) if that is why it was cancelled, else 0. By who called gr_scope_init(). -EPERM
+ * another goroutine. [any]
+ */
+int gr_scope_wait(struct gr_scope *s, int64_t deadline);
+/* -ECANCELED if the calling goroutine is cancelled and not shielded, else 0. [any] */
+int gr_cancelled(void);
+/* Between these, cancellation is not seen: for clean-up that must wait. Nests. -EPERM. [g] */
+int gr_shield_begin(void);
+int gr_shield_end(void);
+
+/* ---- goroutine-local values ---- */
+
+#define GR_KEYS_MAX 128
+/*
+ * A new key, for all goroutines; destroy (may be NULL) gets a value that is not NULL when its
+ * goroutine ends, and may wait. -EAGAIN all keys are taken; -EINVAL. [any]
+ */
+int gr_key_new(unsigned int *key, void (*destroy)(void *));
+/* Give the key back; values that are still set are not destroyed. -EINVAL. [any] */
+int gr_key_delete(unsigned int key);
+/* Set, get. -EINVAL no such key; -EPERM outside a goroutine; -ENOMEM. Get: NULL for those. [g] */
+int gr_local_set(unsigned int key, void *value);
+void *gr_local_get(unsigned int key);
 
 /* ---- channels: values of one size, handed over in order ---- */
 
@@ -118,7 +232,7 @@ int gr_chan_new(struct gr_chan **c, size_t elem, size_t cap);
 struct gr_chan *gr_chan_retain(struct gr_chan *c);
 /* Drop a reference; the last one frees. NULL is allowed. [any] */
 void gr_chan_release(struct gr_chan *c);
-/* Send *value. -EPIPE closed; -ETIMEDOUT; -EAGAIN; -EINVAL NULL. [any] */
+/* Send *value. -EPIPE closed; -ETIMEDOUT; -EAGAIN; -ECANCELED; -EINVAL NULL. [any] */
 int gr_chan_send(struct gr_chan *c, const void *value, int64_t deadline);
 /* Receive into *value (NULL: discard). -ENODATA closed and drained; else as send. [any] */
 int gr_chan_recv(struct gr_chan *c, void *value, int64_t deadline);
@@ -127,31 +241,174 @@ int gr_chan_close(struct gr_chan *c);
 size_t gr_chan_len(struct gr_chan *c);
 size_t gr_chan_cap(struct gr_chan *c);
 
-/* ---- mutex and wait group: in caller memory, zero is a valid start ---- */
+/* ---- select: the first of several things to happen ---- */
 
-struct gr_mutex {
-	uint32_t lock;
-	uint32_t state;
-	void *head, *tail;
+enum gr_case_op { GR_OP_NONE, GR_OP_SEND, GR_OP_RECV, GR_OP_FD, GR_OP_TIMER, GR_OP_JOIN, GR_OP_AT };
+
+struct gr_case {
+	enum gr_case_op op;
+	/*
+	 * out, of the case that was chosen. SEND, RECV: as gr_chan_send(), gr_chan_recv(): a closed
+	 * channel is ready, with -EPIPE or -ENODATA. FD: the events, or -errno. TIMER: as
+	 * gr_timer_wait(). JOIN: what the task's function returned. AT: 0.
+	 */
+	int result;
+	union {
+		struct gr_chan *chan;	/* NULL: never ready */
+		struct gr_timer *timer;
+		struct gr_task *task;
+		int fd;
+		int64_t when;
+	};
+	union {
+		void *value;		/* RECV: where it goes, NULL: discard */
+		const void *send;
+		unsigned int events;	/* FD: POLLIN, POLLOUT, ... */
+	};
 };
-#define GR_MUTEX_INIT { 0, 0, NULL, NULL }
-/* Lock. -ETIMEDOUT, -EAGAIN. Not recursive. [any] */
+#define GR_SEND(c, p) { .op = GR_OP_SEND, .chan = (c), .send = (p) }
+#define GR_RECV(c, p) { .op = GR_OP_RECV, .chan = (c), .value = (p) }
+#define GR_FD(f, ev) { .op = GR_OP_FD, .fd = (f), .events = (ev) }
+#define GR_TIMER(t) { .op = GR_OP_TIMER, .timer = (t) }
+#define GR_JOIN(t) { .op = GR_OP_JOIN, .task = (t) }
+#define GR_AT(ns) { .op = GR_OP_AT, .when = (ns) }	/* ready at that time */
+#define GR_NEVER { .op = GR_OP_NONE }			/* a case that is switched off */
+
+#define GR_SELECT_MAX 64
+/*
+ * Wait for the first of n cases, do it, return its index. Of several that are ready one is
+ * chosen at random; gr_select_ordered() takes the first. The same channel may stand in several
+ * cases. With GR_NOW: -EAGAIN when none is ready, as Go's default. -ETIMEDOUT, -ECANCELED;
+ * -EINVAL n over GR_SELECT_MAX, an unknown op, NULL for a value; -ENXIO FD or TIMER without a
+ * runtime. [any]
+ */
+int gr_select(struct gr_case *cases, int n, int64_t deadline);
+int gr_select_ordered(struct gr_case *cases, int n, int64_t deadline);
+
+/* ---- timers ---- */
+
+struct gr_timer;
+/*
+ * A timer that is not armed. gr_timer_wait() and select see it fire; with gr_timer_func() each
+ * time runs fn(arg) in a new goroutine instead. -EINVAL, -ENOMEM. [any]
+ */
+int gr_timer_new(struct gr_timer **t);
+int gr_timer_func(struct gr_timer **t, void (*fn)(void *), void *arg);
+/*
+ * Arm, or arm anew: at when, and then, if period is not 0, every period ns. What fired before
+ * and was not waited for is forgotten. 1 it was armed, 0 it was not; -EINVAL; -ENXIO no
+ * runtime. [any]
+ */
+int gr_timer_set(struct gr_timer *t, int64_t when, int64_t period);
+/* Disarm; nothing of it is seen afterwards (a goroutine of gr_timer_func() that has started goes
+ * on). 1 it was armed, 0 not. [any] */
+int gr_timer_stop(struct gr_timer *t);
+/* Wait until it has fired; returns how often since the last wait. -ETIMEDOUT, -EAGAIN,
+ * -ECANCELED; -EINVAL NULL, or one of gr_timer_func(). [any] */
+int gr_timer_wait(struct gr_timer *t, int64_t deadline);
+/* Disarm and drop. NULL is allowed. [any] */
+void gr_timer_release(struct gr_timer *t);
+
+/*
+ * ---- synchronisation: in caller memory, zero is a valid start ----
+ *
+ * For goroutines and plain threads alike. Calls that wait: -ETIMEDOUT, -EAGAIN (GR_NOW),
+ * -ECANCELED. NULL: -EINVAL. Memory may be reused as soon as no call is in progress.
+ */
+
+/* Mutual exclusion. A newcomer may pass those who wait, but nobody waits long: once somebody has
+ * waited for 1 ms it is handed over in order. Not recursive. */
+struct gr_mutex {
+	uint32_t lock, state;
+	void *head, *tail;
+	uint64_t owner;		/* debug builds */
+};
+#define GR_MUTEX_INIT { 0, 0, NULL, NULL, 0 }
 int gr_mutex_lock(struct gr_mutex *m, int64_t deadline);
-/* Unlock: the longest waiter, if any, gets it. -EPERM it was not locked. [any] */
+/* -EPERM it was not locked; a debug build also aborts when another goroutine had locked it. [any] */
 int gr_mutex_unlock(struct gr_mutex *m);
 
+/* Many readers or one writer. A writer that waits keeps new readers out; the readers that came
+ * before its unlock go first. */
+struct gr_rwmutex {
+	uint32_t lock, state;
+	uint32_t readers, writer;
+	void *rhead, *rtail, *whead, *wtail;
+};
+#define GR_RWMUTEX_INIT { 0, 0, 0, 0, NULL, NULL, NULL, NULL }
+int gr_rwmutex_rlock(struct gr_rwmutex *m, int64_t deadline);
+int gr_rwmutex_runlock(struct gr_rwmutex *m);	/* -EPERM not read-locked */
+int gr_rwmutex_lock(struct gr_rwmutex *m, int64_t deadline);
+int gr_rwmutex_unlock(struct gr_rwmutex *m);	/* -EPERM not locked */
+
+/* Condition variable. */
+struct gr_cond {
+	uint32_t lock, state;
+	void *head, *tail;
+};
+#define GR_COND_INIT { 0, 0, NULL, NULL }
+/*
+ * Unlock m, wait for a signal, lock m again (always: also when it returns an error). A wake-up
+ * is one gr_cond_signal() and nothing else: there are no spurious ones. -EPERM m is not locked.
+ */
+int gr_cond_wait(struct gr_cond *c, struct gr_mutex *m, int64_t deadline);
+int gr_cond_signal(struct gr_cond *c);		/* wake the longest waiter; how many: 0 or 1 */
+int gr_cond_broadcast(struct gr_cond *c);	/* wake all; how many */
+
+/* Counting semaphore, first come first served. */
+struct gr_sem {
+	uint32_t lock, state;
+	int64_t count;
+	void *head, *tail;
+};
+#define GR_SEM_INIT(n) { 0, 0, (n), NULL, NULL }
+/* Take n at once. -EINVAL n < 1. */
+int gr_sem_acquire(struct gr_sem *s, int64_t n, int64_t deadline);
+/* Give n back. -EINVAL n < 1; -EOVERFLOW. */
+int gr_sem_release(struct gr_sem *s, int64_t n);
+
+/* Wait until a count of jobs has come down to 0. */
 struct gr_wg {
-	uint32_t lock;
-	uint32_t pad;
+	uint32_t lock, state;
 	int64_t count;
 	void *head, *tail;
 };
 #define GR_WG_INIT { 0, 0, 0, NULL, NULL }
-/* Add n (may be negative); at 0 all waiters go on. -EINVAL it would fall below 0. [any] */
+/* Add n (may be negative); at 0 all waiters go on. -EINVAL it would fall below 0. */
 int gr_wg_add(struct gr_wg *wg, int64_t n);
 int gr_wg_done(struct gr_wg *wg);
-/* Wait for 0. -ETIMEDOUT, -EAGAIN. [any] */
 int gr_wg_wait(struct gr_wg *wg, int64_t deadline);
+
+/* Run fn(arg) once, whoever comes first; all others wait until it has returned. */
+struct gr_once {
+	uint32_t lock, state;
+	void *head, *tail;
+	uint64_t runner;	/* who runs it, to see it call itself */
+};
+#define GR_ONCE_INIT { 0, 0, NULL, NULL, 0 }
+/* -EDEADLK fn calls it again. */
+int gr_once(struct gr_once *o, void (*fn)(void *), void *arg);
+
+/* n meet: all wait until the n-th comes; then it can be used again. */
+struct gr_barrier {
+	uint32_t lock, n;
+	uint32_t here, round;
+	void *head, *tail;
+};
+#define GR_BARRIER_INIT(n) { 0, (n), 0, 0, NULL, NULL }
+/* 1 for one of the n, 0 for the others; one that gives up is not counted. -EINVAL n is 0. */
+int gr_barrier_wait(struct gr_barrier *b, int64_t deadline);
+
+/*
+ * A pool of objects kept for reuse, per P, without atomics on the usual path. Objects may
+ * vanish: destroy (may be NULL) gets them when there are too many, and when the pool goes.
+ */
+struct gr_pool;
+/* create(arg) makes an object when the pool has none; NULL: get returns NULL then. [any] */
+int gr_pool_new(struct gr_pool **p, void *(*create)(void *), void (*destroy)(void *), void *arg);
+void *gr_pool_get(struct gr_pool *p);
+void gr_pool_put(struct gr_pool *p, void *obj);
+void gr_pool_release(struct gr_pool *p);
 
 /* ---- network and files: ordinary descriptors; only the goroutine waits ---- */
 
@@ -175,6 +432,11 @@ ssize_t gr_pread(int fd, void *buf, size_t n, off_t off, int64_t deadline);
 ssize_t gr_pwrite(int fd, const void *buf, size_t n, off_t off, int64_t deadline);
 int gr_open(const char *path, int flags, mode_t mode);
 int gr_fsync(int fd);
+/*
+ * Wait until fd is ready for events (POLLIN, POLLOUT, ...), for libraries that do their own I/O on
+ * non-blocking descriptors. Returns the events, POLLERR and POLLHUP among them. [g]
+ */
+int gr_fd_wait(int fd, unsigned int events, int64_t deadline);
 /* Close a descriptor. Calls in flight on it should have ended. [any] */
 int gr_close(int fd);
 

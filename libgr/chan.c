@@ -107,11 +107,11 @@ void gr_chan_release(struct gr_chan *c)
 }
 
 /* Unlock, let w go if there is one, leave the runtime: how every call that does not wait ends. */
-static int finish(struct gr_chan *c, struct waiter *w, int ret)
+static int finish(struct gr_chan *c, struct wnode *n, int ret)
 {
 	lock_release(&c->lock);
-	if (w)
-		waiter_wake(w);
+	if (n)
+		waiter_wake(n->w);
 	rt_exit();
 	return ret;
 }
@@ -124,34 +124,33 @@ static int block(struct gr_chan *c, struct waitq *q, void *data, int64_t deadlin
 	int ret;
 
 	waiter_init(&w);
-	w.data = data;
-	waitq_push(q, &w);
-	ret = waiter_wait(&w, &c->lock, deadline, why);
-	if (!ret) {
-		ret = w.result;
-	} else {
-		lock_acquire(&c->lock);
-		waitq_remove(q, &w);
-		lock_release(&c->lock);
-	}
+	w.node.data = data;
+	ret = waitq_wait(q, &c->lock, &w, deadline, why);
 	rt_exit();
-	return ret;
+	return ret ? ret : w.result;
+}
+
+static NOINLINE int cancelled(void)
+{
+	rt_exit();
+	return -ECANCELED;
 }
 
 int gr_chan_send(struct gr_chan *c, const void *value, int64_t deadline)
 {
-	struct waiter *w;
+	struct wnode *n;
 
 	if (!c || (!value && c->elem))
 		return -EINVAL;
-	rt_enter();
+	if (m_cancelled(rt_enter()) && deadline != GR_NOW)
+		return cancelled();
 	lock_acquire(&c->lock);
 	if (c->closed)
 		return finish(c, NULL, -EPIPE);
-	w = waitq_pop(&c->recvq);
-	if (w) {
-		copy(c, w->data, value); /* I4; I2: nothing is before it in the buffer */
-		return finish(c, w, 0);
+	n = waitq_pop(&c->recvq);
+	if (n) {
+		copy(c, n->data, value); /* I4; I2: nothing is before it in the buffer */
+		return finish(c, n, 0);
 	}
 	if (count_of(c) < c->cap) {
 		buf_put(c, value);
@@ -164,22 +163,23 @@ int gr_chan_send(struct gr_chan *c, const void *value, int64_t deadline)
 
 int gr_chan_recv(struct gr_chan *c, void *value, int64_t deadline)
 {
-	struct waiter *w;
+	struct wnode *n;
 
 	if (!c)
 		return -EINVAL;
-	rt_enter();
+	if (m_cancelled(rt_enter()) && deadline != GR_NOW)
+		return cancelled();
 	lock_acquire(&c->lock);
-	w = waitq_pop(&c->sendq);
-	if (w && !c->cap) {
-		copy(c, value, w->data); /* I4 */
-		return finish(c, w, 0);
+	n = waitq_pop(&c->sendq);
+	if (n && !c->cap) {
+		copy(c, value, n->data); /* I4 */
+		return finish(c, n, 0);
 	}
 	if (count_of(c)) {
 		buf_get(c, value);
-		if (w)
-			buf_put(c, w->data); /* I5; I3: the room we just made */
-		return finish(c, w, 0);
+		if (n)
+			buf_put(c, n->data); /* I5; I3: the room we just made */
+		return finish(c, n, 0);
 	}
 	if (c->closed)
 		return finish(c, NULL, -ENODATA);
@@ -189,21 +189,21 @@ int gr_chan_recv(struct gr_chan *c, void *value, int64_t deadline)
 }
 
 /* claim all of q with this result, appended to *end; returns the new end */
-static struct waiter **drain(struct waitq *q, int result, struct waiter **end)
+static struct wnode **drain(struct waitq *q, int result, struct wnode **end)
 {
-	struct waiter *w;
+	struct wnode *n;
 
-	while ((w = waitq_pop(q))) {
-		w->result = result;
-		*end = w;
-		end = &w->next;
+	while ((n = waitq_pop(q))) {
+		n->w->result = result;
+		*end = n;
+		end = &n->next;
 	}
 	return end;
 }
 
 int gr_chan_close(struct gr_chan *c)
 {
-	struct waiter *w = NULL, *next, **end;
+	struct wnode *n = NULL, *next, **end;
 
 	if (!c)
 		return -EINVAL;
@@ -212,12 +212,12 @@ int gr_chan_close(struct gr_chan *c)
 	if (c->closed)
 		return finish(c, NULL, -EPIPE);
 	c->closed = true;
-	end = drain(&c->recvq, -ENODATA, &w);
+	end = drain(&c->recvq, -ENODATA, &n);
 	drain(&c->sendq, -EPIPE, end);
 	lock_release(&c->lock);
-	for (; w; w = next) {
-		next = w->next; /* *w is gone after waiter_wake() */
-		waiter_wake(w);
+	for (; n; n = next) {
+		next = n->next; /* *n is gone after waiter_wake() */
+		waiter_wake(n->w);
 	}
 	rt_exit();
 	return 0;

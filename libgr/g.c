@@ -9,6 +9,7 @@
 
 #include "runq.h"
 #include "sched.h"
+#include "scope.h"
 #include "stack.h"
 #include "switch.h"
 
@@ -20,7 +21,14 @@ static void g_main(void *arg)
 	struct g *g = arg;
 
 	rt_exit();
-	g->fn(g->arg);
+	if (g->fn)
+		g->fn(g->arg);
+	else
+		g->result = g->result_fn(g->arg);
+	if (unlikely(g->locals))
+		locals_end(g);
+	if (g->ended)
+		g->ended(g);
 	rt_enter();
 	atomic_store_explicit(&g->status, G_DEAD, memory_order_relaxed);
 	g->commit = NULL; /* tells run() that it ended */
@@ -70,8 +78,10 @@ static struct g *g_get(struct p *p, size_t size)
 	return g;
 }
 
-static int check_attr(const struct gr_attr *attr, size_t *size)
+int g_check_attr(const struct gr_attr *attr, size_t *size)
 {
+	if (!atomic_load_explicit(&sched.running, memory_order_acquire))
+		return -ENXIO;
 	*size = sched.stack_size;
 	if (!attr)
 		return 0;
@@ -85,45 +95,70 @@ static int check_attr(const struct gr_attr *attr, size_t *size)
 	return 0;
 }
 
-static int spawn(void (*fn)(void *), void *arg, const struct gr_attr *attr, size_t size)
+struct g *g_new(void (*fn)(void *), void *arg, const struct gr_attr *attr, size_t size)
 {
 	struct m *m = m_self();
-	struct p *p = m ? m->p : NULL;
-	struct g *g = g_get(p, size);
+	struct g *g = g_get(m ? m->p : NULL, size);
 
 	if (!g)
-		return -ENOMEM;
+		return NULL;
 	g->fn = fn;
 	g->arg = arg;
 	g->name = attr ? attr->name : NULL;
 	g->id = atomic_fetch_add_explicit(&sched.next_id, 1, memory_order_relaxed) + 1;
 	g->next = NULL;
+	g->cancellable = false;
+	atomic_store_explicit(&g->cancelled, false, memory_order_relaxed);
+	g->shields = 0;
+	g->scope = NULL;
+	g->opened = NULL;
+	g->task = NULL;
+	g->ended = NULL;
+	g->pins = 0;
+	g->result = 0;
 	g->sp = gr_switch_init(stack_top(g), g_main, g);
 	atomic_store_explicit(&g->status, G_WAITING, memory_order_relaxed);
 	atomic_fetch_add_explicit(&sched.nr_gs, 1, memory_order_relaxed);
-	g_ready(g);
-	return 0;
+	return g;
 }
 
 int gr_go_with(void (*fn)(void *), void *arg, const struct gr_attr *attr)
 {
 	size_t size;
+	struct g *g;
 	int ret;
 
 	if (!fn)
 		return -EINVAL;
-	if (!atomic_load_explicit(&sched.running, memory_order_acquire))
-		return -ENXIO;
-	ret = check_attr(attr, &size);
+	ret = g_check_attr(attr, &size);
 	if (ret)
 		return ret;
 	rt_enter();
-	ret = spawn(fn, arg, attr, size);
+	g = g_new(fn, arg, attr, size);
+	if (g)
+		g_ready(g);
 	rt_exit();
-	return ret;
+	return g ? 0 : -ENOMEM;
 }
 
 int gr_go(void (*fn)(void *), void *arg)
 {
 	return gr_go_with(fn, arg, NULL);
+}
+
+const char *gr_name(void)
+{
+	struct g *g = g_self();
+
+	return g ? g->name : NULL;
+}
+
+int gr_set_name(const char *name)
+{
+	struct g *g = g_self();
+
+	if (!g)
+		return -EPERM;
+	g->name = name;
+	return 0;
 }

@@ -47,6 +47,10 @@ struct g;
 struct m;
 struct p;
 
+struct cancel_point;
+struct scope;
+struct local;
+
 /* ---- lock.c: the runtime's own lock; short sections, inside rt_enter() only ---- */
 struct __attribute__((may_alias)) lock { /* also in struct gr_mutex, gr_wg */
 	_Atomic uint32_t word; /* 0 free, 1 held, 2 held and somebody sleeps */
@@ -61,9 +65,20 @@ enum wait_reason {
 	WAIT_SLEEP,
 	WAIT_CHAN_SEND,
 	WAIT_CHAN_RECV,
+	WAIT_SELECT,
 	WAIT_MUTEX,
+	WAIT_RLOCK,
+	WAIT_WLOCK,
+	WAIT_COND,
+	WAIT_SEM,
 	WAIT_WG,
+	WAIT_ONCE,
+	WAIT_BARRIER,
+	WAIT_TIMER,
+	WAIT_JOIN,
+	WAIT_SCOPE,
 	WAIT_IO,
+	NR_WAIT_REASONS,
 };
 
 enum g_status { G_DEAD, G_RUNNABLE, G_RUNNING, G_WAITING };
@@ -83,6 +98,31 @@ struct g {
 	/* park handshake: run on g0 after the switch, see g_park() */
 	bool (*commit)(struct g *, void *);
 	void *commit_arg;
+	int64_t wait_since; /* ns, of the P's last look at the clock; for gr_dump() */
+
+	/* cancel.c */
+	bool cancellable;	    /* fixed at spawn: somebody may cancel it */
+	_Atomic bool cancelled;	    /* set under cancel_lock, never taken back */
+	uint32_t shields;	    /* own */
+	struct lock cancel_lock;
+	struct cancel_point *cancel_at; /* cancel_lock: what it waits in */
+
+	/* scope.c, task.c: what it belongs to. scope_next, scope_prev: that scope's lock */
+	struct scope *scope;
+	struct g *scope_next, *scope_prev;
+	struct scope *opened; /* scopes it opened and has not left, innermost first; cancel_lock */
+	struct gr_task *task;
+	int (*result_fn)(void *);  /* of scopes and tasks: instead of fn */
+	int result;		   /* what it returned */
+	void (*ended)(struct g *); /* run by g at its end, in user code, outside a section; or NULL */
+
+	/* local.c: own */
+	struct local *locals;
+	uint32_t nr_locals;
+
+	/* pin.c: own */
+	uint32_t pins;
+	struct m *_Atomic pinned; /* the only M that may run it */
 	/* stack.c */
 	void *stack_base; /* of the mapping, guard page included */
 	void *stack_lo;	  /* lowest usable byte */
@@ -99,6 +139,10 @@ struct timer {
 	/* Runs under p->timer_lock, in a runtime section: claims the waiter and returns the
 	 * goroutine to make ready, or NULL. */
 	struct g *(*fire)(struct timer *);
+	/* Not NULL: runs after fire(), without the lock, in the same runtime section. The timer
+	 * must still be there then: fire() took a reference for it. */
+	void (*post)(struct timer *);
+	struct timer *post_next;
 };
 static inline void timer_init(struct timer *t, struct g *(*fire)(struct timer *))
 {
@@ -133,6 +177,7 @@ struct p {
 	uint32_t poll_tick;
 	uint32_t inherits; /* goroutines in a row that came from runnext */
 	int64_t turn_at;   /* when this thread got the P: preempted goroutines wait since then */
+	int64_t stamp;	   /* ns: the last look at the clock, good enough for gr_dump() */
 
 	/* timer_lock */
 	struct lock timer_lock;
@@ -146,7 +191,7 @@ struct p {
 	struct m *_Atomic poller;
 
 	/* counters: holder writes, anyone reads */
-	_Atomic uint64_t nr_sched, nr_steals, nr_enters;
+	_Atomic uint64_t nr_sched, nr_steals, nr_enters, nr_fired;
 } __attribute__((aligned(CACHELINE)));
 
 /* ---- M: a kernel thread ---- */
@@ -193,35 +238,87 @@ void g_ready_list(struct g *list, int n);
  */
 void g_park(bool (*commit)(struct g *, void *), void *arg, enum wait_reason why);
 
+/* ---- cancel.c: level-triggered cancellation ---- */
+/*
+ * Where a goroutine waits, for who cancels it; on its stack, published while it sleeps. claim()
+ * runs under g->cancel_lock, in a runtime section; returns the goroutine to make ready, or NULL
+ * when something else was faster.
+ */
+struct cancel_point {
+	struct g *(*claim)(struct cancel_point *);
+};
+/* The calling goroutine is cancelled and does not shield itself. m: m_self(), may be NULL. */
+static inline bool m_cancelled(const struct m *m);
+/*
+ * In a commit() of g_park(), before anything can wake g: false if g is cancelled already (then
+ * it must not sleep, nothing is held). Else g->cancel_lock is held; arm timers, release locks,
+ * then cancel_published(). After the sleep: cancel_withdraw(). All three only if g->cancellable.
+ */
+bool cancel_publish(struct g *g, struct cancel_point *at);
+void cancel_published(struct g *g);
+void cancel_withdraw(struct g *g);
+/* Cancel g, which cannot go away meanwhile; and all that it opened. Inside rt_enter(). */
+void cancel_g(struct g *g);
+
 /* ---- wait.c: one waiter, a goroutine or a plain thread ---- */
-enum { W_WAITING, W_WOKEN, W_TIMEDOUT };
+enum { W_WAITING, W_WOKEN, W_TIMEDOUT, W_CANCELLED };
+struct waiter;
+/* a place in a queue; a waiter has one, or, in gr_select(), one per case */
+struct wnode {
+	struct wnode *next, *prev;
+	struct waiter *w;
+	void *data; /* the queue's owner's: e.g. where the channel value lives */
+	bool queued;
+};
 struct waiter {
 	struct g *g;		/* NULL: a plain thread waits on state as a futex */
 	_Atomic uint32_t state; /* W_* */
-	struct waiter *next, *prev;
-	void *data;		/* the owner's: e.g. where the channel value lives */
 	int result;		/* the owner's: set by the waker before waiter_wake() */
+	struct wnode *won;	/* by whom it was claimed, see waitq_pop() */
+	struct wnode node;
 	struct timer timer;
+	struct cancel_point cancel;
 };
+/* node belongs to w, with its data NULL */
 void waiter_init(struct waiter *w);
 /* The one who turns W_WAITING into W_WOKEN may, and must, call waiter_wake(). */
 bool waiter_claim(struct waiter *w);
 /* Wake a claimed waiter. *w may be gone when this returns: it lives on the sleeper's stack. */
 void waiter_wake(struct waiter *w);
+/* the same, but of a goroutine, which the caller makes ready; NULL: a thread, and it is awake */
+struct g *waiter_wake_later(struct waiter *w);
 /*
- * Sleep until claimed or the deadline; releases l after the caller has been put to sleep
- * (the queue that holds w is protected by l). Inside rt_enter(). Returns 0 woken, or
- * -ETIMEDOUT: then w is still on the caller's queue, take it off under l.
+ * Sleep until claimed, the deadline, or cancelled; releases l after the caller has been put to
+ * sleep (the queue that holds w is protected by l). Inside rt_enter(). Returns 0 woken, or
+ * -ETIMEDOUT or -ECANCELED: then w is still on the caller's queue, take it off under l.
  */
 int waiter_wait(struct waiter *w, struct lock *l, int64_t deadline, enum wait_reason why);
+/* the same with unlock(arg) instead of a lock */
+int waiter_wait_fn(struct waiter *w, void (*unlock)(void *), void *arg, int64_t deadline,
+		   enum wait_reason why);
 
 /* FIFO of waiters; protected by the owner's lock */
-struct __attribute__((may_alias)) waitq { /* also in struct gr_mutex, gr_wg */
-	struct waiter *head, *tail;
+struct __attribute__((may_alias)) waitq { /* also in struct gr_mutex, gr_wg, ... */
+	struct wnode *head, *tail;
 };
-void waitq_push(struct waitq *q, struct waiter *w);
-void waitq_remove(struct waitq *q, struct waiter *w);
-/* first waiter that can be claimed, claimed and taken off; NULL if none */
-struct waiter *waitq_pop(struct waitq *q);
+void waitq_push(struct waitq *q, struct wnode *n);
+/* no-op when it was popped already */
+void waitq_remove(struct waitq *q, struct wnode *n);
+/* first waiter that can be claimed, claimed (w->won is its node) and taken off; NULL if none */
+struct wnode *waitq_pop(struct waitq *q);
+/*
+ * How most calls that wait go: queue on q, sleep, leave the queue if it was in vain. With *l
+ * held, which is released on return. 0 (w->result is the waker's), -ETIMEDOUT, -ECANCELED.
+ */
+int waitq_wait(struct waitq *q, struct lock *l, struct waiter *w, int64_t deadline,
+	       enum wait_reason why);
+
+static inline bool m_cancelled(const struct m *m)
+{
+	const struct g *g = m ? m->curg : NULL;
+
+	return g && unlikely(atomic_load_explicit(&g->cancelled, memory_order_relaxed)) &&
+	       !g->shields;
+}
 
 #endif /* GR_INT_H */

@@ -87,6 +87,8 @@ ssize_t gr_read(int fd, void *buf, size_t n, int64_t deadline)
 
 	if (!g_self())
 		return -EPERM;
+	if (deadline != GR_NOW && gr_cancelled())
+		return -ECANCELED;
 	ret = try_recv(&a);
 	if (ret == -ENOTSOCK)
 		return op_do(prep_read, &a, deadline);
@@ -102,6 +104,8 @@ ssize_t gr_write(int fd, const void *buf, size_t n, int64_t deadline)
 
 	if (!g_self())
 		return -EPERM;
+	if (deadline != GR_NOW && gr_cancelled())
+		return -ECANCELED;
 	ret = try_send(&a);
 	if (ret == -ENOTSOCK)
 		return op_do(prep_write, &a, deadline);

@@ -66,7 +66,7 @@ static bool take_or_mark(struct gr_mutex *m)
 static void give_up(struct gr_mutex *m, struct waiter *w)
 {
 	lock_acquire(lock_of(m));
-	waitq_remove(queue_of(m), w);
+	waitq_remove(queue_of(m), &w->node);
 	if (!queue_of(m)->head)
 		change(m, QUEUED, HELD); /* I3; FREE or HELD already: nothing to do */
 	lock_release(lock_of(m));
@@ -85,7 +85,7 @@ static NOINLINE int lock_slow(struct gr_mutex *m, int64_t deadline)
 		return 0;
 	}
 	waiter_init(&w);
-	waitq_push(queue_of(m), &w);
+	waitq_push(queue_of(m), &w.node);
 	ret = waiter_wait(&w, lock_of(m), deadline, WAIT_MUTEX);
 	if (ret)
 		give_up(m, &w);
@@ -103,7 +103,7 @@ int gr_mutex_lock(struct gr_mutex *m, int64_t deadline)
 /* -EAGAIN: the waiters have gone in the meantime, take the fast path again. */
 static NOINLINE int unlock_slow(struct gr_mutex *m)
 {
-	struct waiter *w;
+	struct wnode *w;
 
 	rt_enter();
 	lock_acquire(lock_of(m));
@@ -119,7 +119,7 @@ static NOINLINE int unlock_slow(struct gr_mutex *m)
 		change(m, QUEUED, HELD); /* I3, I4 */
 	lock_release(lock_of(m));
 	if (w)
-		waiter_wake(w);
+		waiter_wake(w->w);
 	rt_exit();
 	return 0;
 }

@@ -249,14 +249,24 @@ void netpoll_wake(struct p *p, struct m *target)
 
 /* ---- a goroutine's request ---- */
 
-/* the deadline passed first: run the goroutine, so that it cancels */
-static struct g *fire(struct timer *t)
+static struct g *make_late(struct op *op)
 {
-	struct op *op = container_of(t, struct op, timer);
 	uint32_t flying = OP_FLYING;
 
 	/* O1 */
 	return atomic_compare_exchange_strong(&op->state, &flying, OP_LATE) ? op->g : NULL;
+}
+
+/* the deadline passed first: run the goroutine, so that it cancels */
+static struct g *fire(struct timer *t)
+{
+	return make_late(container_of(t, struct op, timer));
+}
+
+/* so does one that is cancelled itself */
+static struct g *claim_cancelled(struct cancel_point *at)
+{
+	return make_late(container_of(at, struct op, cancel));
 }
 
 struct start {
@@ -268,10 +278,17 @@ struct start {
 static bool commit_start(struct g *g, void *arg)
 {
 	struct start s = *(struct start *)arg;
+	bool cancellable = g->cancellable;
 
-	(void)g;
+	if (cancellable && !cancel_publish(g, &s.op->cancel)) {
+		s.op->cancel.claim = NULL; /* says that it was not published */
+		make_late(s.op);
+		return false;
+	}
 	if (s.deadline != GR_FOREVER)
 		timer_add(&s.op->timer, s.deadline);
+	if (cancellable)
+		cancel_published(g);
 	return true;
 }
 
@@ -301,6 +318,7 @@ static void cancel_and_wait(struct op *op)
 {
 	int ret;
 
+	op->g->shields++; /* it must sleep, also when it is cancelled */
 	while (atomic_load(&op->state) != OP_DONE) {
 		rt_exit();
 		ret = cancel(op);
@@ -311,35 +329,47 @@ static void cancel_and_wait(struct op *op)
 		if (ret != -ENOENT)
 			g_park(commit_late, op, WAIT_IO);
 	}
+	op->g->shields--;
 }
 
 int op_do(void (*prep)(struct io_uring_sqe *, void *), void *arg, int64_t deadline)
 {
-	struct op op = { .g = g_self() };
+	struct op op = { .g = g_self(), .cancel.claim = claim_cancelled };
 	struct start start = { &op, deadline };
 	struct io_uring_sqe *sqe;
+	struct m *m;
 	bool late;
 	struct p *p;
 
 	if (!op.g)
 		return -EPERM;
 	timer_init(&op.timer, fire);
-	p = rt_enter()->p;
+	m = rt_enter();
+	if (m_cancelled(m) && deadline != GR_NOW) {
+		rt_exit();
+		return -ECANCELED;
+	}
+	p = m->p;
 	atomic_store(&op.p, p);
 	sqe = get_sqe(p);
 	prep(sqe, arg);
 	sqe->user_data = (uint64_t)(uintptr_t)&op;
 	pending_add(p, 1);
 	g_park(commit_start, &start, WAIT_IO);
+	if (op.g->cancellable && op.cancel.claim)
+		cancel_withdraw(op.g);
 
 	late = atomic_load(&op.state) != OP_DONE;
 	if (late)
 		cancel_and_wait(&op);
-	else if (deadline != GR_FOREVER)
+	if (deadline != GR_FOREVER)
 		timer_del(&op.timer);
 	rt_exit();
-	if (late && (op.res == -ECANCELED || op.res == -EINTR))
+	if (late && (op.res == -ECANCELED || op.res == -EINTR)) {
+		if (gr_cancelled())
+			return -ECANCELED;
 		return deadline == GR_NOW ? -EAGAIN : -ETIMEDOUT;
+	}
 	return op.res;
 }
 

@@ -19,12 +19,14 @@ struct op {
 	_Atomic uint32_t state; /* OP_*: netpoll_uring.c */
 	int res;
 	struct timer timer;
+	struct cancel_point cancel;
 };
 
 /*
  * Do one request and wait for it: prep(sqe, arg) fills the submission entry, all but its user
  * data. Inside a goroutine, outside a runtime section. Returns the completion's result, or
- * -ETIMEDOUT, or -EAGAIN when the deadline was GR_NOW; -EPERM outside a goroutine.
+ * -ETIMEDOUT, or -EAGAIN when the deadline was GR_NOW; -ECANCELED the goroutine is cancelled
+ * (see gr.h); -EPERM outside a goroutine.
  */
 int op_do(void (*prep)(struct io_uring_sqe *, void *), void *arg, int64_t deadline);
 

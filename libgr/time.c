@@ -4,6 +4,7 @@
  *
  * Callers: any thread. gr_now() is a vDSO call: no system call, no runtime section.
  */
+#include <errno.h>
 #include <time.h>
 
 #include "gr_int.h"
@@ -29,13 +30,14 @@ int64_t gr_after(int64_t ns)
 int gr_sleep(int64_t deadline)
 {
 	struct waiter w;
+	int ret;
 
 	if (deadline <= gr_now())
-		return 0;
+		return deadline == GR_NOW ? 0 : gr_cancelled();
 	rt_enter();
 	waiter_init(&w);
-	/* on nobody's queue: only the deadline ends it */
-	waiter_wait(&w, NULL, deadline, WAIT_SLEEP);
+	/* on nobody's queue: only the deadline, or who cancels us, ends it */
+	ret = waiter_wait(&w, NULL, deadline, WAIT_SLEEP);
 	rt_exit();
-	return 0;
+	return ret == -ETIMEDOUT ? 0 : ret;
 }

@@ -12,7 +12,8 @@
  *      p->q->pending counts every armed timer. Both written under p->timer_lock.
  *   I3 fire() runs under p->timer_lock after its timer has left the heap; the timer is not
  *      touched afterwards, goroutines are made ready after the lock was released. So when
- *      timer_del() returns the memory of the timer is the caller's again.
+ *      timer_del() returns the memory of the timer is the caller's again. The exception is a
+ *      timer with post(): its fire() took a reference, post() gives it back.
  * Order:
  *   F1 publish() stores timer_next, then timer_add_to() loads p->poller: both seq_cst. The M
  *      that is going to poll does it the other way round (sched.c: store poller, then
@@ -166,6 +167,7 @@ bool timer_del(struct timer *t)
 
 int timers_run(struct p *p, int64_t now)
 {
+	struct timer *posts = NULL, **post_end = &posts;
 	struct g *list = NULL, **end = &list, *g;
 	int fired = 0, ready = 0;
 
@@ -178,6 +180,11 @@ int timers_run(struct p *p, int64_t now)
 		take_out(p, t);
 		fired++;
 		g = t->fire(t);
+		if (t->post && !g) { /* *t is held by a reference, I3 */
+			t->post_next = NULL;
+			*post_end = t;
+			post_end = &t->post_next;
+		}
 		if (!g)
 			continue;
 		g->next = NULL; /* parked and claimed: ours */
@@ -188,8 +195,15 @@ int timers_run(struct p *p, int64_t now)
 	count_pending(p, -fired);
 	publish(p);
 	lock_release(&p->timer_lock);
+	atomic_fetch_add_explicit(&p->nr_fired, fired, memory_order_relaxed);
 	if (ready)
 		g_ready_list(list, ready);
+	while (posts) {
+		struct timer *t = posts;
+
+		posts = t->post_next;
+		t->post(t);
+	}
 	return fired;
 }
 

@@ -9,10 +9,13 @@
  *
  *	WAITING --claim()--> WOKEN --wake()--> goroutine: g_ready(); thread: GO and futex
  *	   \--deadline-----> TIMEDOUT            (timer on the P's heap; thread: its futex wait)
+ *	   \--cancelled----> CANCELLED           (cancel.c; goroutines only)
+ *
+ * A waiter may stand in several queues, one struct wnode each (gr_select()); claimed once.
  *
  * Invariants:
  *   I1 exactly one exchange leaves WAITING; who made it, and only he, lets the sleeper run. A
- *      waiter that timed out is therefore never handed a value, a lock or a result.
+ *      waiter that timed out, or was cancelled, is never handed a value, a lock or a result.
  *   I2 between claim() and wake() the claimer owns *w and what w->data points at. Nothing
  *      touches *w after wake() has let the sleeper go.
  *   I3 the timer is armed in commit(), when the sleeper's context is saved and while the owner's
@@ -21,12 +24,12 @@
  * Order:
  *   R1 wake() stores GO            ->  A1 wait_thread() load  (value and result are complete)
  *   R2 claim()/fire() exchange     ->  A2 wait_g() load       (g_ready() orders it as well)
- * Locks: owner's lock -> p->timer_lock.
+ * Locks: owner's lock -> g->cancel_lock -> p->timer_lock.
  */
 #include "futex.h"
 
 /* a plain thread's last state: WOKEN and everything the waker had to write is there */
-#define W_GO 3
+#define W_GO 4
 
 static bool leave_waiting(struct waiter *w, uint32_t to)
 {
@@ -45,14 +48,22 @@ static struct g *fire(struct timer *t)
 	return leave_waiting(w, W_TIMEDOUT) ? w->g : NULL;
 }
 
+static struct g *claim_cancelled(struct cancel_point *at)
+{
+	struct waiter *w = container_of(at, struct waiter, cancel);
+
+	return leave_waiting(w, W_CANCELLED) ? w->g : NULL;
+}
+
 void waiter_init(struct waiter *w)
 {
 	w->g = g_self();
 	atomic_init(&w->state, W_WAITING);
-	w->next = w->prev = NULL;
-	w->data = NULL;
 	w->result = 0;
+	w->won = NULL;
+	w->node = (struct wnode){ .w = w };
 	timer_init(&w->timer, fire);
+	w->cancel.claim = claim_cancelled;
 }
 
 bool waiter_claim(struct waiter *w)
@@ -60,57 +71,89 @@ bool waiter_claim(struct waiter *w)
 	return leave_waiting(w, W_WOKEN);
 }
 
-void waiter_wake(struct waiter *w)
+struct g *waiter_wake_later(struct waiter *w)
 {
 	struct g *g = w->g;
 
-	if (g) {
-		g_ready(g);
-		return;
-	}
+	if (g)
+		return g;
 	/* R1: pairs with A1; *w may be gone from here, see futex_wake() */
 	atomic_store_explicit(&w->state, W_GO, memory_order_release);
 	futex_wake(&w->state);
+	return NULL;
+}
+
+void waiter_wake(struct waiter *w)
+{
+	struct g *g = waiter_wake_later(w);
+
+	if (g)
+		g_ready(g);
 }
 
 struct commit_arg {
 	struct waiter *w;
-	struct lock *l;
+	void (*unlock)(void *);
+	void *arg;
 	int64_t deadline;
 };
+
+static void unlock_one(void *l)
+{
+	lock_release(l);
+}
 
 static bool commit(struct g *g, void *p)
 {
 	/* copied: the goroutine, and with it *p, may run on as soon as the timer is armed */
 	struct commit_arg a = *(struct commit_arg *)p;
+	bool cancellable = g->cancellable;
 
-	(void)g;
+	if (cancellable && !cancel_publish(g, &a.w->cancel)) {
+		/* nobody else could have claimed it yet */
+		leave_waiting(a.w, W_CANCELLED);
+		a.w->cancel.claim = NULL; /* the locks are the goroutine's to release */
+		return false;
+	}
 	if (a.deadline != GR_FOREVER)
 		timer_add(&a.w->timer, a.deadline);
-	if (a.l)
-		lock_release(a.l);
+	if (a.unlock)
+		a.unlock(a.arg);
+	if (cancellable)
+		cancel_published(g);
 	return true;
 }
 
-static int wait_g(struct waiter *w, struct lock *l, int64_t deadline, enum wait_reason why)
+static int wait_g(struct waiter *w, struct commit_arg *a, enum wait_reason why)
 {
-	struct commit_arg a = { w, l, deadline };
-
-	g_park(commit, &a, why);
-	/* A2: pairs with R2 */
-	if (atomic_load_explicit(&w->state, memory_order_acquire) == W_TIMEDOUT)
-		return -ETIMEDOUT; /* readied after timer_lock was released: fire() has ended */
-	if (deadline != GR_FOREVER)
-		timer_del(&w->timer);
-	return 0;
-}
-
-static int wait_thread(struct waiter *w, struct lock *l, int64_t deadline)
-{
+	struct g *g = w->g;
 	uint32_t s;
 
-	if (l)
-		lock_release(l);
+	g_park(commit, a, why);
+	if (g->cancellable) {
+		if (!w->cancel.claim) {
+			if (a->unlock)
+				a->unlock(a->arg);
+			return -ECANCELED;
+		}
+		cancel_withdraw(g);
+	}
+	/* A2: pairs with R2 */
+	s = atomic_load_explicit(&w->state, memory_order_acquire);
+	if (s == W_TIMEDOUT)
+		return -ETIMEDOUT; /* readied after timer_lock was released: fire() has ended */
+	if (a->deadline != GR_FOREVER)
+		timer_del(&w->timer);
+	return s == W_CANCELLED ? -ECANCELED : 0;
+}
+
+static int wait_thread(struct waiter *w, struct commit_arg *a)
+{
+	int64_t deadline = a->deadline;
+	uint32_t s;
+
+	if (a->unlock)
+		a->unlock(a->arg);
 	if (deadline < 1)
 		deadline = 1; /* the kernel refuses a negative time */
 	for (;;) {
@@ -126,42 +169,70 @@ static int wait_thread(struct waiter *w, struct lock *l, int64_t deadline)
 	}
 }
 
+int waiter_wait_fn(struct waiter *w, void (*unlock)(void *), void *arg, int64_t deadline,
+		   enum wait_reason why)
+{
+	struct commit_arg a = { w, unlock, arg, deadline };
+
+	return w->g ? wait_g(w, &a, why) : wait_thread(w, &a);
+}
+
 int waiter_wait(struct waiter *w, struct lock *l, int64_t deadline, enum wait_reason why)
 {
-	return w->g ? wait_g(w, l, deadline, why) : wait_thread(w, l, deadline);
+	return waiter_wait_fn(w, l ? unlock_one : NULL, l, deadline, why);
 }
 
-void waitq_push(struct waitq *q, struct waiter *w)
+void waitq_push(struct waitq *q, struct wnode *n)
 {
-	w->next = NULL;
-	w->prev = q->tail;
+	n->next = NULL;
+	n->prev = q->tail;
+	n->queued = true;
 	if (q->tail)
-		q->tail->next = w;
+		q->tail->next = n;
 	else
-		q->head = w;
-	q->tail = w;
+		q->head = n;
+	q->tail = n;
 }
 
-void waitq_remove(struct waitq *q, struct waiter *w)
+void waitq_remove(struct waitq *q, struct wnode *n)
 {
-	if (w->prev)
-		w->prev->next = w->next;
+	if (!n->queued)
+		return;
+	if (n->prev)
+		n->prev->next = n->next;
 	else
-		q->head = w->next;
-	if (w->next)
-		w->next->prev = w->prev;
+		q->head = n->next;
+	if (n->next)
+		n->next->prev = n->prev;
 	else
-		q->tail = w->prev;
-	w->next = w->prev = NULL;
+		q->tail = n->prev;
+	n->next = n->prev = NULL;
+	n->queued = false;
 }
 
-struct waiter *waitq_pop(struct waitq *q)
+struct wnode *waitq_pop(struct waitq *q)
 {
-	for (struct waiter *w = q->head; w; w = w->next) {
-		if (!waiter_claim(w))
-			continue; /* timed out; it takes itself off */
-		waitq_remove(q, w);
-		return w;
+	for (struct wnode *n = q->head; n; n = n->next) {
+		if (!waiter_claim(n->w))
+			continue; /* timed out, or woken elsewhere; it takes itself off */
+		n->w->won = n;
+		waitq_remove(q, n);
+		return n;
 	}
 	return NULL;
+}
+
+int waitq_wait(struct waitq *q, struct lock *l, struct waiter *w, int64_t deadline,
+	       enum wait_reason why)
+{
+	int ret;
+
+	waitq_push(q, &w->node);
+	ret = waiter_wait(w, l, deadline, why);
+	if (ret) {
+		lock_acquire(l);
+		waitq_remove(q, &w->node);
+		lock_release(l);
+	}
+	return ret;
 }

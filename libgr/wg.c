@@ -26,9 +26,9 @@ static inline struct waitq *queue_of(struct gr_wg *wg)
 }
 
 /* claim them all, oldest first, linked by next */
-static struct waiter *take_all(struct waitq *q)
+static struct wnode *take_all(struct waitq *q)
 {
-	struct waiter *list = NULL, **end = &list, *w;
+	struct wnode *list = NULL, **end = &list, *w;
 
 	while ((w = waitq_pop(q))) {
 		*end = w;
@@ -39,7 +39,7 @@ static struct waiter *take_all(struct waitq *q)
 
 int gr_wg_add(struct gr_wg *wg, int64_t n)
 {
-	struct waiter *w = NULL, *next;
+	struct wnode *w = NULL, *next;
 	int64_t count;
 	int ret = 0;
 
@@ -55,7 +55,7 @@ int gr_wg_add(struct gr_wg *wg, int64_t n)
 	lock_release(lock_of(wg));
 	for (; w; w = next) {
 		next = w->next; /* *w is gone after waiter_wake() */
-		waiter_wake(w);
+		waiter_wake(w->w);
 	}
 	rt_exit();
 	return ret;
@@ -66,25 +66,9 @@ int gr_wg_done(struct gr_wg *wg)
 	return gr_wg_add(wg, -1);
 }
 
-/* with wg->lock held; released on return */
-static int wait_locked(struct gr_wg *wg, int64_t deadline)
-{
-	struct waiter w;
-	int ret;
-
-	waiter_init(&w);
-	waitq_push(queue_of(wg), &w);
-	ret = waiter_wait(&w, lock_of(wg), deadline, WAIT_WG);
-	if (ret) {
-		lock_acquire(lock_of(wg));
-		waitq_remove(queue_of(wg), &w);
-		lock_release(lock_of(wg));
-	}
-	return ret;
-}
-
 int gr_wg_wait(struct gr_wg *wg, int64_t deadline)
 {
+	struct waiter w;
 	int ret;
 
 	rt_enter();
@@ -93,7 +77,8 @@ int gr_wg_wait(struct gr_wg *wg, int64_t deadline)
 		ret = wg->count ? -EAGAIN : 0;
 		lock_release(lock_of(wg));
 	} else {
-		ret = wait_locked(wg, deadline);
+		waiter_init(&w);
+		ret = waitq_wait(queue_of(wg), lock_of(wg), &w, deadline, WAIT_WG);
 	}
 	rt_exit();
 	return ret;

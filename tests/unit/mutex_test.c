@@ -77,7 +77,7 @@ static int queued(void)
 
 	rt_enter();
 	lock_acquire((struct lock *)&mu.lock);
-	for (struct waiter *w = mu.head; w; w = w->next)
+	for (struct wnode *w = mu.head; w; w = w->next)
 		n++;
 	lock_release((struct lock *)&mu.lock);
 	rt_exit();

@@ -27,11 +27,11 @@ static void sleeper(void *arg)
 		rt_enter();
 		waiter_init(&w);
 		lock_acquire(&lock);
-		waitq_push(&queue, &w);
+		waitq_push(&queue, &w.node);
 		ret = waiter_wait(&w, &lock, gr_after((rnd >> 16) % 60 * GR_US), WAIT_SLEEP);
 		if (ret) {
 			lock_acquire(&lock);
-			waitq_remove(&queue, &w);
+			waitq_remove(&queue, &w.node);
 			lock_release(&lock);
 			atomic_fetch_add(&timed_out, 1);
 			wrong += ret != -ETIMEDOUT || w.result != 0;
@@ -48,16 +48,16 @@ static void waker(void *arg)
 {
 	(void)arg;
 	while (atomic_load(&sleepers_left)) {
-		struct waiter *w;
+		struct wnode *w;
 
 		rt_enter();
 		lock_acquire(&lock);
 		w = waitq_pop(&queue);
 		lock_release(&lock);
 		if (w) {
-			w->result = 42;
+			w->w->result = 42;
 			atomic_fetch_add(&granted, 1);
-			waiter_wake(w);
+			waiter_wake(w->w);
 		}
 		rt_exit();
 		gr_sleep(gr_after(10 * GR_US));
@@ -87,13 +87,13 @@ static void queue_order(void)
 	waiter_init(&a);
 	waiter_init(&b);
 	waiter_init(&c);
-	waitq_push(&q, &a);
-	waitq_push(&q, &b);
-	waitq_push(&q, &c);
+	waitq_push(&q, &a.node);
+	waitq_push(&q, &b.node);
+	waitq_push(&q, &c.node);
 	tap_ok(waiter_claim(&b) && !waiter_claim(&b), "a waiter is claimed once");
-	tap_ok(waitq_pop(&q) == &a && waitq_pop(&q) == &c, "pop skips one who cannot be claimed");
-	tap_ok(!waitq_pop(&q) && q.head == &b && q.tail == &b, "and leaves it on the queue");
-	waitq_remove(&q, &b);
+	tap_ok(waitq_pop(&q) == &a.node && waitq_pop(&q) == &c.node, "pop skips one who cannot be claimed");
+	tap_ok(!waitq_pop(&q) && q.head == &b.node && q.tail == &b.node, "and leaves it on the queue");
+	waitq_remove(&q, &b.node);
 	tap_ok(!q.head && !q.tail, "until it takes itself off");
 }
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * scope.h - scopes and tasks: what g.c and cancel.c need of scope.c, task.c and local.c.
+ */
+#ifndef GR_SCOPE_H
+#define GR_SCOPE_H
+
+#include "gr_int.h"
+
+/* ---- g.c ---- */
+/*
+ * A goroutine that is not started: g_ready() starts it. fn(arg), or with fn NULL result_fn(arg)
+ * and ended(). -errno in *err when NULL. Inside rt_enter(). attr was checked by g_check_attr().
+ */
+struct g *g_new(void (*fn)(void *), void *arg, const struct gr_attr *attr, size_t stack_size);
+/* -EINVAL, -ENXIO no runtime; *stack_size is what attr wants */
+int g_check_attr(const struct gr_attr *attr, size_t *stack_size);
+
+/* ---- scope.c ---- */
+/* g was cancelled, with g->cancel_lock held: so are the scopes it opened */
+void scopes_cancel_opened(struct g *g);
+
+/* ---- local.c ---- */
+/* destroy g's values, by g itself at its end, outside a runtime section */
+void locals_end(struct g *g);
+
+#endif /* GR_SCOPE_H */
