@@ -20,6 +20,7 @@ static void g_main(void *arg)
 {
 	struct g *g = arg;
 
+	sched_began();
 	rt_exit();
 	if (g->fn)
 		g->fn(g->arg);
@@ -30,10 +31,7 @@ static void g_main(void *arg)
 	if (g->ended)
 		g->ended(g);
 	rt_enter();
-	atomic_store_explicit(&g->status, G_DEAD, memory_order_relaxed);
-	g->commit = NULL; /* tells run() that it ended */
-	gr_switch(&g->sp, m_self()->g0.sp);
-	gr_throw("goroutine %llu ran on after its end", (unsigned long long)g->id);
+	sched_ended(g);
 }
 
 /* m's thread has left g's stack */

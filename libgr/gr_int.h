@@ -43,6 +43,29 @@ void gr_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 			gr_throw("%s:%d: %s is false", __FILE__, __LINE__, #cond); \
 	} while (0)
 
+/* A full fence right after a seq_cst read-modify-write, which on x86 is one already. */
+static inline void rmw_is_fence(void)
+{
+#if defined(__x86_64__)
+	atomic_signal_fence(memory_order_seq_cst);
+#else
+	atomic_thread_fence(memory_order_seq_cst);
+#endif
+}
+
+/* a clock without a unit, for "long enough since" */
+static inline uint64_t cpu_cycles(void)
+{
+#if defined(__x86_64__)
+	return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+	uint64_t t;
+
+	__asm__ volatile("mrs %0, cntvct_el0" : "=r"(t));
+	return t * 64;
+#endif
+}
+
 struct g;
 struct m;
 struct p;
@@ -55,9 +78,33 @@ struct local;
 struct __attribute__((may_alias)) lock { /* also in struct gr_mutex, gr_wg */
 	_Atomic uint32_t word; /* 0 free, 1 held, 2 held and somebody sleeps */
 };
-void lock_acquire(struct lock *l);
-bool lock_try(struct lock *l);
-void lock_release(struct lock *l);
+void lock_acquire_slow(struct lock *l);
+void lock_wake(struct lock *l);
+
+static inline bool lock_try(struct lock *l)
+{
+	uint32_t old = 0;
+
+	/* lock.A1: pairs with R1 */
+	return atomic_compare_exchange_strong_explicit(&l->word, &old, 1, memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+static inline void lock_acquire(struct lock *l)
+{
+	if (unlikely(!lock_try(l)))
+		lock_acquire_slow(l);
+}
+
+static inline void lock_release(struct lock *l)
+{
+	/* lock.R1: pairs with A1 */
+	uint32_t old = atomic_exchange_explicit(&l->word, 0, memory_order_release);
+
+	GR_CHECK(old != 0);
+	if (unlikely(old == 2))
+		lock_wake(l);
+}
 
 /* ---- why a goroutine waits; one value per park site ---- */
 enum wait_reason {
@@ -174,7 +221,8 @@ struct p {
 	/* holder only */
 	struct g *gfree; /* dead goroutines with their stacks */
 	int nr_gfree;
-	uint32_t poll_tick;
+	uint32_t poll_tick; /* turns since requests were submitted */
+	uint64_t clock_at;  /* cpu_cycles() at the last look at the clock for the timers */
 	uint32_t inherits; /* goroutines in a row that came from runnext */
 	int64_t turn_at;   /* when this thread got the P: preempted goroutines wait since then */
 	int64_t stamp;	   /* ns: the last look at the clock, good enough for gr_dump() */
@@ -198,6 +246,7 @@ struct p {
 struct m {
 	struct g g0;	/* the thread's own stack: the scheduler runs here */
 	struct g *curg; /* the goroutine it runs or NULL */
+	struct g *prev; /* who ran here before the switch: its commit() is due */
 	struct p *p;	/* the P it holds, as of the last rt_enter() */
 	int slot;	/* name in the group */
 	int depth;	/* nesting of rt_enter() */
@@ -232,11 +281,14 @@ void g_ready(struct g *g);
 void g_ready_list(struct g *list, int n);
 /*
  * Put the calling goroutine to sleep; inside rt_enter() with depth 1, on a goroutine. After
- * its context has been saved commit(g, arg) runs on the scheduler's stack: it releases the
- * lock that protects the wait queue, from then on g_ready(g) may come from anywhere. commit
- * returning false cancels the park. Comes back in a runtime section, maybe on another M.
+ * its context has been saved commit(g, arg) runs on another stack: it releases the lock that
+ * protects the wait queue, from then on g_ready(g) may come from anywhere. commit returning
+ * false has released it too, and g runs on soon. Comes back in a runtime section, maybe on
+ * another M.
  */
 void g_park(bool (*commit)(struct g *, void *), void *arg, enum wait_reason why);
+/* the same where all there is to do is to release l */
+void g_park_unlock(struct lock *l, enum wait_reason why);
 
 /* ---- cancel.c: level-triggered cancellation ---- */
 /*
@@ -274,6 +326,7 @@ struct waiter {
 	struct g *g;		/* NULL: a plain thread waits on state as a futex */
 	_Atomic uint32_t state; /* W_* */
 	int result;		/* the owner's: set by the waker before waiter_wake() */
+	bool plain;		/* only who has the queue's lock can claim it */
 	struct wnode *won;	/* by whom it was claimed, see waitq_pop() */
 	struct wnode node;
 	struct timer timer;

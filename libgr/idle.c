@@ -136,10 +136,15 @@ static bool wake_poller(void)
 
 void sched_wake(void)
 {
+	atomic_thread_fence(memory_order_seq_cst); /* F1 */
+	sched_wake_fenced();
+}
+
+void sched_wake_fenced(void)
+{
 	const volatile struct gr_mirror *mirror = park_tab.mirror;
 	int none = 0;
 
-	atomic_thread_fence(memory_order_seq_cst); /* F1 */
 	if (atomic_load_explicit(&sched.nr_spinning, memory_order_relaxed))
 		return;
 	if (!mirror->nr_idle && !mirror->nr_lazy &&

@@ -11,6 +11,7 @@
  *   I2 whoever has slept, or is going to, takes the lock with 2: it cannot know who else sleeps.
  * Order:
  *   A1 acquire (every successful exchange)  pairs with  R1 release in lock_release()
+ *   (the fast paths of both are in gr_int.h)
  * Limits: after R1 the lock may be gone (see futex_wake()).
  */
 #include "futex.h"
@@ -26,16 +27,7 @@ static inline void cpu_relax(void)
 #endif
 }
 
-bool lock_try(struct lock *l)
-{
-	uint32_t old = 0;
-
-	/* A1: pairs with R1 */
-	return atomic_compare_exchange_strong_explicit(&l->word, &old, 1, memory_order_acquire,
-						       memory_order_relaxed);
-}
-
-static NOINLINE void acquire_slow(struct lock *l)
+NOINLINE void lock_acquire_slow(struct lock *l)
 {
 	for (int i = 0; i < SPINS; i++) {
 		/* relaxed: only a hint that lock_try() is worth its cache line */
@@ -48,18 +40,7 @@ static NOINLINE void acquire_slow(struct lock *l)
 		futex_wait(&l->word, 2, GR_FOREVER);
 }
 
-void lock_acquire(struct lock *l)
+NOINLINE void lock_wake(struct lock *l)
 {
-	if (unlikely(!lock_try(l)))
-		acquire_slow(l);
-}
-
-void lock_release(struct lock *l)
-{
-	/* R1: pairs with A1 */
-	uint32_t old = atomic_exchange_explicit(&l->word, 0, memory_order_release);
-
-	GR_CHECK(old != 0);
-	if (unlikely(old == 2))
-		futex_wake(&l->word);
+	futex_wake(&l->word);
 }

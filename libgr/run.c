@@ -98,6 +98,7 @@ static int read_opts(const struct gr_opts *opts)
 	}
 	if (sched.max_threads < sched.nr_procs)
 		sched.max_threads = sched.nr_procs;
+	sched.alone = sched.nr_procs == 1;
 	return 0;
 }
 

@@ -9,6 +9,8 @@
  * Head, tail and runnext live in the hint page of the P, so that the kernel sees for free
  * whether a blocked thread leaves work behind. The kernel only reads them.
  *
+ * The fast paths, put and get by the holder, are in runq.h.
+ *
  * Callers: _local: the thread that holds the P. Others: any M in a runtime section.
  * Invariants: I1 tail - head <= RUNQ_SIZE. I2 only the holder writes tail and slots.
  *             I3 head only grows, by compare-and-swap.
@@ -21,38 +23,18 @@
  *        R3 put: runnext xchg     -> A3 steal/get: runnext cas (the goroutine's fields visible)
  */
 #include "runq.h"
-
-static _Atomic uint32_t *head_of(struct p *p)
-{
-	return (_Atomic uint32_t *)&p->q->head;
-}
-
-static _Atomic uint32_t *tail_of(struct p *p)
-{
-	return (_Atomic uint32_t *)&p->q->tail;
-}
-
-static _Atomic uint64_t *next_of(struct p *p)
-{
-	return (_Atomic uint64_t *)&p->q->runnext;
-}
-
-static struct g *slot_get(struct p *p, uint32_t i)
-{
-	/* relaxed: ordered by A1 and R2 */
-	return atomic_load_explicit(&p->runq[i % RUNQ_SIZE], memory_order_relaxed);
-}
+#include "sched.h"
 
 /* The ring is full: half of it and g go to the global queue. False: thieves made room. */
-static bool put_slow(struct p *p, struct g *g, uint32_t h)
+NOINLINE bool runq_put_slow(struct p *p, struct g *g, uint32_t h)
 {
 	const uint32_t n = RUNQ_SIZE / 2;
 	struct g *list[RUNQ_SIZE / 2 + 1];
 
 	for (uint32_t i = 0; i < n; i++)
-		list[i] = slot_get(p, h + i);
+		list[i] = runq_slot(p, h + i);
 	/* R2 */
-	if (!atomic_compare_exchange_strong_explicit(head_of(p), &h, h + n, memory_order_release,
+	if (!atomic_compare_exchange_strong_explicit(runq_head(p), &h, h + n, memory_order_release,
 						     memory_order_relaxed))
 		return false;
 	list[n] = g;
@@ -63,62 +45,10 @@ static bool put_slow(struct p *p, struct g *g, uint32_t h)
 	return true;
 }
 
-void runq_put_local(struct p *p, struct g *g, bool next)
-{
-	uint32_t h, t;
-
-	if (next) {
-		/* R3 */
-		g = (struct g *)(uintptr_t)atomic_exchange_explicit(
-			next_of(p), (uint64_t)(uintptr_t)g, memory_order_acq_rel);
-		if (!g)
-			return;
-	}
-	do {
-		/* A2: pairs with R2, the slot has been read */
-		h = atomic_load_explicit(head_of(p), memory_order_acquire);
-		/* relaxed: only we write it (I2) */
-		t = atomic_load_explicit(tail_of(p), memory_order_relaxed);
-		if (t - h < RUNQ_SIZE) {
-			atomic_store_explicit(&p->runq[t % RUNQ_SIZE], g, memory_order_relaxed);
-			/* R1: pairs with A1 in grab() */
-			atomic_store_explicit(tail_of(p), t + 1, memory_order_release);
-			return;
-		}
-	} while (!put_slow(p, g, h));
-}
-
-struct g *runq_get_local(struct p *p, bool *inherit)
-{
-	uint64_t next = atomic_load_explicit(next_of(p), memory_order_relaxed);
-	uint32_t h, t;
-	struct g *g;
-
-	/* A3; a failure means a thief has it, and only we could have put another */
-	*inherit = true;
-	if (next && atomic_compare_exchange_strong_explicit(next_of(p), &next, 0,
-							    memory_order_acquire,
-							    memory_order_relaxed))
-		return (struct g *)(uintptr_t)next;
-	*inherit = false;
-	h = atomic_load_explicit(head_of(p), memory_order_acquire);
-	for (;;) {
-		t = atomic_load_explicit(tail_of(p), memory_order_relaxed);
-		if (t == h)
-			return NULL;
-		g = slot_get(p, h);
-		/* R2 */
-		if (atomic_compare_exchange_weak_explicit(head_of(p), &h, h + 1,
-							  memory_order_acq_rel,
-							  memory_order_acquire))
-			return g;
-	}
-}
-
 void runq_demote_next_local(struct p *p)
 {
 	/* A3 */
-	uint64_t next = atomic_exchange_explicit(next_of(p), 0, memory_order_acq_rel);
+	uint64_t next = atomic_exchange_explicit(runq_next(p), 0, memory_order_acq_rel);
 
 	if (next)
 		runq_put_local(p, (struct g *)(uintptr_t)next, false);
@@ -128,15 +58,15 @@ void runq_demote_next_local(struct p *p)
 static struct g *steal_next(struct p *victim)
 {
 	int64_t until = gr_now() + 3 * GR_US;
-	uint64_t next = atomic_load_explicit(next_of(victim), memory_order_relaxed);
+	uint64_t next = atomic_load_explicit(runq_next(victim), memory_order_relaxed);
 
 	if (!next)
 		return NULL;
 	while (gr_now() < until)
 		__builtin_ia32_pause();
-	next = atomic_load_explicit(next_of(victim), memory_order_relaxed);
+	next = atomic_load_explicit(runq_next(victim), memory_order_relaxed);
 	/* A3 */
-	if (next && atomic_compare_exchange_strong_explicit(next_of(victim), &next, 0,
+	if (next && atomic_compare_exchange_strong_explicit(runq_next(victim), &next, 0,
 							    memory_order_acquire,
 							    memory_order_relaxed))
 		return (struct g *)(uintptr_t)next;
@@ -149,9 +79,9 @@ static uint32_t grab(struct p *victim, struct g **batch)
 	uint32_t h, t, n;
 
 	for (;;) {
-		h = atomic_load_explicit(head_of(victim), memory_order_acquire);
+		h = atomic_load_explicit(runq_head(victim), memory_order_acquire);
 		/* A1: pairs with R1, the slots up to t are visible */
-		t = atomic_load_explicit(tail_of(victim), memory_order_acquire);
+		t = atomic_load_explicit(runq_tail(victim), memory_order_acquire);
 		n = t - h;
 		n -= n / 2;
 		if (!n)
@@ -159,9 +89,9 @@ static uint32_t grab(struct p *victim, struct g **batch)
 		if (n > RUNQ_SIZE / 2)
 			continue; /* h and t do not belong together */
 		for (uint32_t i = 0; i < n; i++)
-			batch[i] = slot_get(victim, h + i);
+			batch[i] = runq_slot(victim, h + i);
 		/* R2 */
-		if (atomic_compare_exchange_strong_explicit(head_of(victim), &h, h + n,
+		if (atomic_compare_exchange_strong_explicit(runq_head(victim), &h, h + n,
 							    memory_order_acq_rel,
 							    memory_order_relaxed))
 			return n;
@@ -182,10 +112,10 @@ struct g *runq_steal(struct p *p, struct p *victim, bool take_next)
 
 uint32_t runq_len(struct p *p)
 {
-	uint32_t h = atomic_load_explicit(head_of(p), memory_order_acquire);
-	uint32_t t = atomic_load_explicit(tail_of(p), memory_order_acquire);
+	uint32_t h = atomic_load_explicit(runq_head(p), memory_order_acquire);
+	uint32_t t = atomic_load_explicit(runq_tail(p), memory_order_acquire);
 
-	return t - h + !!atomic_load_explicit(next_of(p), memory_order_acquire);
+	return t - h + !!atomic_load_explicit(runq_next(p), memory_order_acquire);
 }
 
 bool runq_empty(struct p *p)

@@ -3,12 +3,103 @@
 #ifndef GR_RUNQ_H
 #define GR_RUNQ_H
 
-#include "gr_int.h"
+#include "sched.h"
+
+static inline _Atomic uint32_t *runq_head(struct p *p)
+{
+	return (_Atomic uint32_t *)&p->q->head;
+}
+
+static inline _Atomic uint32_t *runq_tail(struct p *p)
+{
+	return (_Atomic uint32_t *)&p->q->tail;
+}
+
+static inline _Atomic uint64_t *runq_next(struct p *p)
+{
+	return (_Atomic uint64_t *)&p->q->runnext;
+}
+
+static inline struct g *runq_slot(struct p *p, uint32_t i)
+{
+	/* relaxed: ordered by A1 and R2 */
+	return atomic_load_explicit(&p->runq[i % RUNQ_SIZE], memory_order_relaxed);
+}
+
+/* The ring is full: half of it and g go to the global queue. False: thieves made room. */
+bool runq_put_slow(struct p *p, struct g *g, uint32_t h);
 
 /* next: into runnext, which inherits the running goroutine's slice */
-void runq_put_local(struct p *p, struct g *g, bool next);
+static inline void runq_put_local(struct p *p, struct g *g, bool next)
+{
+	uint32_t h, t;
+
+	if (next && sched.alone) {
+		/* relaxed: nobody but this thread looks, except for the kernel's hint */
+		uint64_t old = atomic_load_explicit(runq_next(p), memory_order_relaxed);
+
+		atomic_store_explicit(runq_next(p), (uint64_t)(uintptr_t)g, memory_order_relaxed);
+		g = (struct g *)(uintptr_t)old;
+		if (!g)
+			return;
+	} else if (next) {
+		/* R3; seq_cst: also F1 of idle.c for g_ready() */
+		g = (struct g *)(uintptr_t)atomic_exchange_explicit(
+			runq_next(p), (uint64_t)(uintptr_t)g, memory_order_seq_cst);
+		rmw_is_fence();
+		if (!g)
+			return;
+	}
+	do {
+		/* A2: pairs with R2, the slot has been read */
+		h = atomic_load_explicit(runq_head(p), memory_order_acquire);
+		/* relaxed: only we write it (I2) */
+		t = atomic_load_explicit(runq_tail(p), memory_order_relaxed);
+		if (t - h < RUNQ_SIZE) {
+			atomic_store_explicit(&p->runq[t % RUNQ_SIZE], g, memory_order_relaxed);
+			/* R1: pairs with A1 in grab() */
+			atomic_store_explicit(runq_tail(p), t + 1, memory_order_release);
+			return;
+		}
+	} while (!runq_put_slow(p, g, h));
+}
+
 /* *inherit: it came from runnext */
-struct g *runq_get_local(struct p *p, bool *inherit);
+static inline struct g *runq_get_local(struct p *p, bool *inherit)
+{
+	uint64_t next = atomic_load_explicit(runq_next(p), memory_order_relaxed);
+	uint32_t h, t;
+	struct g *g;
+
+	*inherit = true;
+	if (next && sched.alone) {
+		atomic_store_explicit(runq_next(p), 0, memory_order_relaxed);
+		return (struct g *)(uintptr_t)next;
+	}
+	/* A3; a failure means a thief has it, and only we could have put another */
+	if (next && atomic_compare_exchange_strong_explicit(runq_next(p), &next, 0,
+							    memory_order_acquire,
+							    memory_order_relaxed))
+		return (struct g *)(uintptr_t)next;
+	*inherit = false;
+	h = atomic_load_explicit(runq_head(p), memory_order_acquire);
+	for (;;) {
+		t = atomic_load_explicit(runq_tail(p), memory_order_relaxed);
+		if (t == h)
+			return NULL;
+		g = runq_slot(p, h);
+		if (sched.alone) {
+			atomic_store_explicit(runq_head(p), h + 1, memory_order_relaxed);
+			return g;
+		}
+		/* R2 */
+		if (atomic_compare_exchange_weak_explicit(runq_head(p), &h, h + 1,
+							  memory_order_acq_rel,
+							  memory_order_acquire))
+			return g;
+	}
+}
+
 /* runnext loses its privilege: to the end of the ring */
 void runq_demote_next_local(struct p *p);
 /* half of victim's ring to p's, one of them returned; runnext only if take_next */

@@ -15,6 +15,10 @@
  * would wake, find nothing and sleep again). So: one spinning thread at a time is woken, and the
  * spinner that finds work wakes the next.
  *
+ * Two ways to switch. A goroutine that parks or ends goes straight to the next one in its P's queue
+ * when nothing else is due (next_quick()), else to g0, which looks everywhere. Either way the one
+ * who is switched to runs the commit() of the one who left, for only now its context is saved.
+ *
  * Runtime sections: see gr_int.h. The depth belongs to the M; a goroutine parks at depth 1, g0
  * runs at depth 1, and whoever is switched to finds depth 1.
  */
@@ -31,11 +35,13 @@
 #define SUBMIT_AT 32	 /* queued requests that do not wait for that */
 #define GLOBAL_BATCH 128 /* half a ring */
 #define INHERIT_MAX 100	 /* turns that two goroutines may hand each other the slice */
+#define CLOCK_CYCLES 3000 /* about a microsecond: how late timers may be seen in between */
 
 struct sched sched;
 struct park_tables park_tab;
 
-static __thread struct m *tls_m;
+/* initial-exec: one instruction in the shared library too, not a call */
+static __thread struct m *tls_m __attribute__((tls_model("initial-exec")));
 
 NOINLINE struct m *m_self(void)
 {
@@ -100,63 +106,213 @@ static void enter_without_p(struct m *m)
 		g_park(commit_requeue, NULL, WAIT_NONE);
 }
 
-struct m *rt_enter(void)
+static NOINLINE struct m *enter_slow(struct m *m)
 {
-	struct m *m = m_self();
+	m->p = NULL;
+	enter_without_p(m);
+	return m_self();
+}
+
+static inline struct m *enter(struct m *m)
+{
 	int proc;
 
-	if (!m || m->depth++)
+	if (m->depth++)
 		return m;
 	set_hint(m, GR_HF_RUNTIME);
 	proc = m->mirror->proc;
-	if (unlikely(proc < 0)) {
-		m->p = NULL;
-		enter_without_p(m);
-		return m_self();
-	}
+	if (unlikely(proc < 0))
+		return enter_slow(m);
 	m->p = &sched.procs[proc];
 	return m;
+}
+
+static inline void leave(struct m *m)
+{
+	if (!--m->depth)
+		set_hint(m, 0);
+}
+
+struct m *rt_enter(void)
+{
+	struct m *m = m_self();
+
+	return m ? enter(m) : NULL;
 }
 
 void rt_exit(void)
 {
 	struct m *m = m_self();
 
-	if (m && !--m->depth)
-		set_hint(m, 0);
+	if (m)
+		leave(m);
+}
+
+/* ---- switching ---- */
+
+static inline void commit_yield_here(struct m *m, struct g *g)
+{
+	atomic_store_explicit(&g->status, G_RUNNABLE, memory_order_release);
+	if (m->p)
+		runq_put_local(m->p, g, false);
+	else
+		globq_put(g);
+}
+
+static bool commit_yield(struct g *g, void *unused)
+{
+	(void)unused;
+	commit_yield_here(m_self(), g);
+	return true;
+}
+
+static bool commit_unlock(struct g *g, void *l)
+{
+	(void)g;
+	lock_release(l);
+	return true;
+}
+
+/* The switch is over: what the goroutine that ran here before asked for can be done. */
+static inline void finish_prev(struct m *m)
+{
+	struct g *prev = m->prev;
+
+	if (!prev)
+		return;
+	m->prev = NULL;
+	if (prev->commit == commit_yield)
+		commit_yield_here(m, prev);
+	else if (prev->commit == commit_unlock)
+		lock_release(prev->commit_arg);
+	else if (!prev->commit)
+		g_free_local(m, prev);
+	else if (unlikely(!prev->commit(prev, prev->commit_arg)))
+		commit_yield(prev, NULL);
+}
+
+static inline void begin_turn(struct m *m, struct g *g, bool inherit)
+{
+	struct p *p = m->p;
+
+	if (inherit) {
+		p->inherits++;
+	} else {
+		p->inherits = 0;
+		p->q->tick++;
+	}
+	/* only the holder writes it */
+	atomic_store_explicit(&p->nr_sched,
+			      atomic_load_explicit(&p->nr_sched, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+	m->curg = g;
+	g->m = m;
+	atomic_store_explicit(&g->status, G_RUNNING, memory_order_relaxed);
+}
+
+/* Time to look at the clock again? A look costs as much as some switches. */
+static inline bool clock_due(struct p *p)
+{
+	uint64_t now = cpu_cycles();
+
+	if (now - p->clock_at < CLOCK_CYCLES)
+		return false;
+	p->clock_at = now;
+	return true;
+}
+
+/*
+ * Who runs next on m's P, in the usual case: somebody is in its queue and nothing else is due.
+ * NULL: ask the scheduler, find_runnable(). Every rule there that is not about an empty queue
+ * has its test here.
+ */
+static __attribute__((always_inline)) inline struct g *next_quick(struct m *m, bool *inherit)
+{
+	const volatile struct gr_mirror *mirror = park_tab.mirror;
+	struct p *p = m->p;
+
+	if (unlikely(!p || sched_stopping() || mirror->nr_returners || mirror->nr_preempted))
+		return NULL;
+	if (unlikely(p->q->tick % GLOBAL_EVERY == 0 || p->inherits >= INHERIT_MAX))
+		return NULL;
+	/* timers and I/O */
+	if (__atomic_load_n(&p->q->pending, __ATOMIC_RELAXED)) {
+		if (timers_next(p) != INT64_MAX && clock_due(p)) {
+			p->clock_at = 0;
+			return NULL;
+		}
+		if (netpoll_ready(p) || (netpoll_queued(p) && ++p->poll_tick >= SUBMIT_EVERY))
+			return NULL;
+	}
+	return runq_get_local(p, inherit);
+}
+
+/* Leave g: to the next goroutine, or to the scheduler's stack of this thread. */
+static __attribute__((always_inline)) inline void switch_from(struct m *m, struct g *g)
+{
+	bool inherit;
+	struct g *next = next_quick(m, &inherit);
+
+	m->prev = g;
+	if (next) {
+		begin_turn(m, next, inherit);
+		gr_switch(&g->sp, next->sp);
+	} else {
+		gr_switch(&g->sp, m->g0.sp);
+	}
+}
+
+void sched_began(void)
+{
+	finish_prev(m_self());
+}
+
+void sched_ended(struct g *g)
+{
+	atomic_store_explicit(&g->status, G_DEAD, memory_order_relaxed);
+	g->commit = NULL; /* says that it ended */
+	switch_from(m_self(), g);
+	gr_throw("goroutine %llu ran on after its end", (unsigned long long)g->id);
 }
 
 /* ---- park and ready ---- */
 
-/* to the scheduler's stack of this thread; comes back when some M runs g again */
-static void switch_to_g0(struct m *m, struct g *g)
+static inline void park(struct m *m, bool (*commit)(struct g *, void *), void *arg,
+			enum wait_reason why)
 {
-	if (unlikely(stack_overflowed(g)))
-		gr_throw("goroutine %llu (%s): stack overflow, %zu bytes",
-			 (unsigned long long)g->id, g->name ? g->name : "unnamed", g->stack_size);
-	gr_switch(&g->sp, m->g0.sp);
-}
-
-void g_park(bool (*commit)(struct g *, void *), void *arg, enum wait_reason why)
-{
-	struct m *m = m_self();
 	struct g *g = m->curg;
 
 	GR_CHECK(g && m->depth == 1);
+	if (unlikely(g->canary && stack_overflowed(g)))
+		gr_throw("goroutine %llu (%s): stack overflow, %zu bytes",
+			 (unsigned long long)g->id, g->name ? g->name : "unnamed", g->stack_size);
 	g->commit = commit;
 	g->commit_arg = arg;
 	g->wait_reason = why;
 	atomic_store_explicit(&g->status, G_WAITING, memory_order_relaxed);
-	switch_to_g0(m, g);
+	switch_from(m, g);
 }
 
-static void mark_ready(struct g *g)
+void g_park(bool (*commit)(struct g *, void *), void *arg, enum wait_reason why)
 {
-	uint32_t was = G_WAITING;
+	park(m_self(), commit, arg, why);
+	finish_prev(m_self());
+}
 
-	if (!atomic_compare_exchange_strong_explicit(&g->status, &was, G_RUNNABLE,
-						     memory_order_acq_rel, memory_order_relaxed))
+void g_park_unlock(struct lock *l, enum wait_reason why)
+{
+	park(m_self(), commit_unlock, l, why);
+	finish_prev(m_self());
+}
+
+/* Whoever makes a goroutine ready has claimed it: nobody else changes its state now. */
+static inline void mark_ready(struct g *g)
+{
+	uint32_t was = atomic_load_explicit(&g->status, memory_order_relaxed);
+
+	if (unlikely(was != G_WAITING))
 		gr_throw("goroutine %llu made ready in state %u", (unsigned long long)g->id, was);
+	atomic_store_explicit(&g->status, G_RUNNABLE, memory_order_relaxed);
 }
 
 void g_ready(struct g *g)
@@ -164,11 +320,14 @@ void g_ready(struct g *g)
 	struct m *m = m_self();
 
 	mark_ready(g);
-	if (m && m->p)
+	if (m && m->p) {
 		runq_put_local(m->p, g, true);
-	else
+		if (!sched.alone)
+			sched_wake_fenced(); /* F1: the exchange in runq_put_local() */
+	} else {
 		globq_put(g);
-	sched_wake();
+		sched_wake();
+	}
 }
 
 void g_ready_list(struct g *list, int n)
@@ -191,26 +350,16 @@ void g_ready_list(struct g *list, int n)
 	sched_wake();
 }
 
-static bool commit_yield(struct g *g, void *unused)
+int gr_yield(void)
 {
 	struct m *m = m_self();
 
-	(void)unused;
-	atomic_store_explicit(&g->status, G_RUNNABLE, memory_order_release);
-	if (m->p)
-		runq_put_local(m->p, g, false);
-	else
-		globq_put(g);
-	return true;
-}
-
-int gr_yield(void)
-{
-	if (!g_self())
+	if (!m || !m->curg)
 		return -EPERM;
-	rt_enter();
-	g_park(commit_yield, NULL, WAIT_NONE);
-	rt_exit();
+	park(enter(m), commit_yield, NULL, WAIT_NONE);
+	m = m_self();
+	finish_prev(m);
+	leave(m);
 	return 0;
 }
 
@@ -227,7 +376,7 @@ static void harvest_own(struct p *p)
 
 static void run_timers(struct p *p)
 {
-	if (timers_next(p) != INT64_MAX)
+	if (timers_next(p) != INT64_MAX && clock_due(p))
 		timers_run(p, gr_now());
 }
 
@@ -281,8 +430,10 @@ static struct g *find_local(struct m *m, bool *inherit)
 			return g;
 	}
 	run_timers(p);
-	if (++p->poll_tick % SUBMIT_EVERY == 0 || netpoll_queued(p) >= SUBMIT_AT)
+	if (++p->poll_tick >= SUBMIT_EVERY || netpoll_queued(p) >= SUBMIT_AT) {
+		p->poll_tick = 0;
 		netpoll_submit(p);
+	}
 	harvest_own(p);
 	if (p->inherits >= INHERIT_MAX)
 		runq_demote_next_local(p);
@@ -319,31 +470,13 @@ static struct g *find_runnable(struct m *m, bool *inherit)
 
 static void run(struct m *m, struct g *g, bool inherit)
 {
-	struct p *p = m->p;
-
 	if (m->spinning)
 		sched_stop_spinning(m);
-	if (inherit) {
-		p->inherits++;
-	} else {
-		p->inherits = 0;
-		p->q->tick++;
-	}
-	atomic_store_explicit(&p->nr_sched,
-			      atomic_load_explicit(&p->nr_sched, memory_order_relaxed) + 1,
-			      memory_order_relaxed);
-	do {
-		m->curg = g;
-		g->m = m;
-		atomic_store_explicit(&g->status, G_RUNNING, memory_order_relaxed);
-		gr_switch(&m->g0.sp, g->sp);
-		/* g may have taken this thread's P elsewhere in between: m->p is up to date */
-		m->curg = NULL;
-		if (!g->commit) {
-			g_free_local(m, g);
-			return;
-		}
-	} while (!g->commit(g, g->commit_arg));
+	begin_turn(m, g, inherit);
+	gr_switch(&m->g0.sp, g->sp);
+	/* maybe another goroutine came back than the one we went to */
+	m->curg = NULL;
+	finish_prev(m);
 }
 
 void sched_loop(struct m *m)

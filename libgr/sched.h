@@ -13,6 +13,7 @@ struct sched {
 	/* fixed while the runtime runs */
 	const struct park_ops *ops;
 	int nr_procs;
+	bool alone; /* one P, for good: nobody steals, nobody else can be woken */
 	int max_threads;
 	size_t stack_size;
 	struct p *procs;
@@ -50,6 +51,8 @@ static inline bool sched_stopping(void)
 /* ---- idle.c ---- */
 /* Work was published: let a P that has nothing to do look for it. */
 void sched_wake(void);
+/* the same, where publishing ended with a full fence */
+void sched_wake_fenced(void);
 /* This M found work while it counted as spinning. */
 void sched_stop_spinning(struct m *m);
 /* steal; NULL when there is nothing */
@@ -58,6 +61,12 @@ struct g *sched_spin(struct m *m);
 void sched_idle(struct m *m);
 /* every poller out of its ring, when the runtime stops */
 void sched_wake_pollers(void);
+
+/* ---- sched.c, for g.c ---- */
+/* first thing on a new goroutine's stack */
+void sched_began(void);
+/* last thing on it: the goroutine has ended */
+_Noreturn void sched_ended(struct g *g);
 
 /* ---- g.c ---- */
 /* after the switch away from a goroutine that ended */

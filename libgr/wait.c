@@ -55,19 +55,26 @@ static struct g *claim_cancelled(struct cancel_point *at)
 	return leave_waiting(w, W_CANCELLED) ? w->g : NULL;
 }
 
+/* what waiter_wait_fn() needs, and a plain wait does not, is made there */
 void waiter_init(struct waiter *w)
 {
 	w->g = g_self();
 	atomic_init(&w->state, W_WAITING);
 	w->result = 0;
+	w->plain = false;
 	w->won = NULL;
-	w->node = (struct wnode){ .w = w };
-	timer_init(&w->timer, fire);
-	w->cancel.claim = claim_cancelled;
+	w->node.w = w;
+	w->node.data = NULL;
+	w->node.queued = false;
 }
 
 bool waiter_claim(struct waiter *w)
 {
+	if (w->plain) {
+		/* I1 by the queue's lock: no timer, no canceller, no other queue */
+		atomic_store_explicit(&w->state, W_WOKEN, memory_order_relaxed);
+		return true;
+	}
 	return leave_waiting(w, W_WOKEN);
 }
 
@@ -112,7 +119,9 @@ static bool commit(struct g *g, void *p)
 	if (cancellable && !cancel_publish(g, &a.w->cancel)) {
 		/* nobody else could have claimed it yet */
 		leave_waiting(a.w, W_CANCELLED);
-		a.w->cancel.claim = NULL; /* the locks are the goroutine's to release */
+		a.w->cancel.claim = NULL; /* was not published */
+		if (a.unlock)
+			a.unlock(a.arg);
 		return false;
 	}
 	if (a.deadline != GR_FOREVER)
@@ -129,13 +138,12 @@ static int wait_g(struct waiter *w, struct commit_arg *a, enum wait_reason why)
 	struct g *g = w->g;
 	uint32_t s;
 
+	timer_init(&w->timer, fire);
+	w->cancel.claim = claim_cancelled;
 	g_park(commit, a, why);
 	if (g->cancellable) {
-		if (!w->cancel.claim) {
-			if (a->unlock)
-				a->unlock(a->arg);
+		if (!w->cancel.claim)
 			return -ECANCELED;
-		}
 		cancel_withdraw(g);
 	}
 	/* A2: pairs with R2 */
@@ -227,7 +235,13 @@ int waitq_wait(struct waitq *q, struct lock *l, struct waiter *w, int64_t deadli
 {
 	int ret;
 
+	w->plain = deadline == GR_FOREVER && !(w->g && w->g->cancellable);
 	waitq_push(q, &w->node);
+	if (likely(w->plain && w->g)) {
+		/* woken by its claimer and nobody else; g_ready() orders what he wrote */
+		g_park_unlock(l, why);
+		return 0;
+	}
 	ret = waiter_wait(w, l, deadline, why);
 	if (ret) {
 		lock_acquire(l);
