@@ -199,6 +199,7 @@ static inline void begin_turn(struct m *m, struct g *g, bool inherit)
 		p->inherits++;
 	} else {
 		p->inherits = 0;
+		p->global_in--;
 		p->q->tick++;
 	}
 	/* only the holder writes it */
@@ -221,6 +222,27 @@ static inline bool clock_due(struct p *p)
 	return true;
 }
 
+/* timers and I/O of p: is it time to look at them? */
+static NOINLINE bool pending_due(struct p *p)
+{
+	if (timers_next(p) != INT64_MAX && clock_due(p)) {
+		p->clock_at = 0; /* find_local() looks */
+		return true;
+	}
+	return netpoll_ready(p) || (netpoll_queued(p) && ++p->poll_tick >= SUBMIT_EVERY);
+}
+
+/* Nothing goes before what is in p's own queue. */
+static __attribute__((always_inline)) inline bool only_queue(struct p *p)
+{
+	const volatile struct gr_mirror *mirror = park_tab.mirror;
+
+	if (unlikely(mirror->nr_returners || mirror->nr_preempted || p->global_in <= 0 ||
+		     sched_stopping()))
+		return false;
+	return likely(!__atomic_load_n(&p->q->pending, __ATOMIC_RELAXED)) || !pending_due(p);
+}
+
 /*
  * Who runs next on m's P, in the usual case: somebody is in its queue and nothing else is due.
  * NULL: ask the scheduler, find_runnable(). Every rule there that is not about an empty queue
@@ -228,22 +250,10 @@ static inline bool clock_due(struct p *p)
  */
 static __attribute__((always_inline)) inline struct g *next_quick(struct m *m, bool *inherit)
 {
-	const volatile struct gr_mirror *mirror = park_tab.mirror;
 	struct p *p = m->p;
 
-	if (unlikely(!p || sched_stopping() || mirror->nr_returners || mirror->nr_preempted))
+	if (unlikely(!p || p->inherits >= INHERIT_MAX || !only_queue(p)))
 		return NULL;
-	if (unlikely(p->q->tick % GLOBAL_EVERY == 0 || p->inherits >= INHERIT_MAX))
-		return NULL;
-	/* timers and I/O */
-	if (__atomic_load_n(&p->q->pending, __ATOMIC_RELAXED)) {
-		if (timers_next(p) != INT64_MAX && clock_due(p)) {
-			p->clock_at = 0;
-			return NULL;
-		}
-		if (netpoll_ready(p) || (netpoll_queued(p) && ++p->poll_tick >= SUBMIT_EVERY))
-			return NULL;
-	}
 	return runq_get_local(p, inherit);
 }
 
@@ -350,13 +360,39 @@ void g_ready_list(struct g *list, int n)
 	sched_wake();
 }
 
+/*
+ * Yield on a P that nobody can steal from: g goes to the end of the ring before its context is
+ * saved, for nobody but this thread will take it from there. False: not as simple as that.
+ */
+static __attribute__((always_inline)) inline bool yield_alone(struct m *m, struct g *g)
+{
+	struct p *p = m->p;
+	struct g *next;
+	bool inherit;
+
+	if (unlikely(!sched.alone || !p || *runq_next(p) || g->canary || !only_queue(p)))
+		return false;
+	next = runq_get_local(p, &inherit);
+	if (!next)
+		return false;
+	atomic_store_explicit(&g->status, G_RUNNABLE, memory_order_relaxed);
+	runq_put_local(p, g, false);
+	begin_turn(m, next, false);
+	gr_switch(&g->sp, next->sp);
+	return true;
+}
+
 int gr_yield(void)
 {
 	struct m *m = m_self();
+	struct g *g;
 
 	if (!m || !m->curg)
 		return -EPERM;
-	park(enter(m), commit_yield, NULL, WAIT_NONE);
+	m = enter(m);
+	g = m->curg;
+	if (!yield_alone(m, g))
+		park(m, commit_yield, NULL, WAIT_NONE);
 	m = m_self();
 	finish_prev(m);
 	leave(m);
@@ -424,7 +460,8 @@ static struct g *find_local(struct m *m, bool *inherit)
 	struct g *g;
 
 	*inherit = false;
-	if (p->q->tick % GLOBAL_EVERY == 0) {
+	if (p->global_in <= 0) {
+		p->global_in = GLOBAL_EVERY;
 		g = globq_get_local(p, 1);
 		if (g)
 			return g;

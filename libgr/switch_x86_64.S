@@ -26,17 +26,11 @@ gr_switch:
 	.cfi_adjust_cfa_offset 8
 	stmxcsr	(%rsp)
 	fnstcw	4(%rsp)
-	movl	(%rsp), %eax
-	movzwl	4(%rsp), %ecx
 	movq	%rsp, (%rdi)
 	movq	%rsi, %rsp
-	/* loading them is slow, and they are nearly always the same */
-	cmpl	(%rsp), %eax
-	jne	1f
-	cmpw	4(%rsp), %cx
-	jne	1f
-	.cfi_remember_state
-2:	addq	$8, %rsp
+	ldmxcsr	(%rsp)
+	fldcw	4(%rsp)
+	addq	$8, %rsp
 	.cfi_adjust_cfa_offset -8
 	popq	%r15
 	.cfi_adjust_cfa_offset -8
@@ -55,10 +49,6 @@ gr_switch:
 	.cfi_adjust_cfa_offset -8
 	.cfi_register rip, rcx
 	jmpq	*%rcx
-	.cfi_restore_state
-1:	ldmxcsr	(%rsp)
-	fldcw	4(%rsp)
-	jmp	2b
 	.cfi_endproc
 	.size	gr_switch, .-gr_switch
 
