@@ -28,6 +28,9 @@ static void g_main(void *arg)
 		g->result = g->result_fn(g->arg);
 	if (unlikely(g->locals))
 		locals_end(g);
+	if (unlikely(g->opened)) /* its memory is about to go, with goroutines in it */
+		gr_throw("goroutine %llu (%s) ends without gr_scope_wait() for a scope it opened",
+			 (unsigned long long)g->id, g->name ? g->name : "unnamed");
 	if (g->ended)
 		g->ended(g);
 	rt_enter();

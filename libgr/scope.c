@@ -2,19 +2,25 @@
 /*
  * scope.c - goroutines that end together: structured concurrency.
  *
- * Job: who is in a scope, the first failure, waiting for the last one. Not here: what
- * cancellation does to a goroutine (cancel.c).
+ * Job: who is in a scope, the first failure, waiting for the last one, and the walk down the tree
+ * when one is cancelled. Not here: what cancellation does to one goroutine (cancel.c).
  * Callers: go, cancel: any thread, while the scope has not been left. init, wait: its owner.
  *
- * Invariants, under s->lock:
- *   I1 children are the goroutines that were started and have not run scope_ended() yet: so
- *      none of them can go away while the lock is held, and cancel_g() may be called.
- *   I2 a cancelled scope has cancelled every child; a new child starts cancelled.
- *   I3 scope_ended() of the last child touches *s for the last time when it releases s->lock;
- *      the owner takes that lock before it returns, so the scope may then go.
+ * Invariants:
+ *   I1 (s->lock) children are the goroutines that were started and have not run scope_ended()
+ *      yet: none of them can go away while the lock is held, so they may be cancelled.
+ *   I2 (s->lock) a cancelled scope has cancelled every child; a new child starts cancelled.
+ *   I3 (live_lock) live counts the children, and who is about to become or cease to be one. The
+ *      last scope_ended() touches *s for the last time when it releases live_lock; the owner
+ *      takes that lock before it returns, so the scope may then go.
  * A scope is on its owner's list (g->opened, cancel_lock) from init to the end of wait: a
  * cancelled goroutine cancels what it opened. One that was opened under a shield stays out of it.
- * Locks, down the tree: s->lock -> child's cancel_lock -> lock of a scope that it opened -> ...
+ *
+ * Locks, down the tree: owner's cancel_lock -> s->lock -> child's cancel_lock -> lock of a scope
+ * that it opened -> ... The owner sleeps with live_lock -> its own cancel_lock, which is why
+ * live_lock is not s->lock and is never taken inside it, nor inside a cancel_lock.
+ * The walk holds the locks of the path it is on. It keeps its place in the scopes (at), not on
+ * its stack: trees are as deep as users make them, stacks are not.
  * Source: trio's nurseries and Go's errgroup: the first failure cancels the rest.
  */
 #include <errno.h>
@@ -22,17 +28,23 @@
 
 #include "scope.h"
 
-struct scope {
+#define OPENED 0x7363f09eU
+
+struct __attribute__((may_alias)) scope { /* in the user's struct gr_scope */
 	struct lock lock;
+	uint32_t magic; /* OPENED from init to wait: says -EINVAL instead of worse */
 	uint32_t flags;
-	struct g *children;
-	uint32_t nr_children;
 	int error; /* the first result that was not 0, nor just the echo of our cancelling */
+	int why;   /* -errno if the owner was cancelled, or the deadline passed, before all else */
 	bool cancelled;
 	bool shielded;	     /* opened under a shield of its owner; fixed */
+	struct g *children, *at; /* at: where the walk is */
 	struct g *owner;     /* NULL: a plain thread; fixed */
 	struct scope *outer; /* owner's cancel_lock */
-	struct waitq waiters;
+
+	struct lock live_lock;
+	uint32_t live;
+	struct waitq waiters; /* the owner */
 };
 
 _Static_assert(sizeof(struct scope) <= sizeof(struct gr_scope), "struct gr_scope is too small");
@@ -42,25 +54,98 @@ static struct scope *scope_of(struct gr_scope *s)
 	return (struct scope *)s;
 }
 
-static void cancel_locked(struct scope *s)
+/* the scope, or NULL if it was never opened or was left already */
+static struct scope *opened(struct gr_scope *s)
+{
+	return s && scope_of(s)->magic == OPENED ? scope_of(s) : NULL;
+}
+
+/* ---- the walk ---- */
+
+/* the first from s outwards that has to be cancelled, marked, its lock held; or NULL */
+static struct scope *next_opened(struct scope *s)
+{
+	for (; s; s = s->outer) {
+		if (s->shielded)
+			continue;
+		lock_acquire(&s->lock);
+		if (!s->cancelled) {
+			s->cancelled = true;
+			s->why = -ECANCELED;
+			s->at = s->children;
+			return s;
+		}
+		lock_release(&s->lock);
+	}
+	return NULL;
+}
+
+/* All below root, which is marked, its lock held. */
+static void walk(struct scope *root, struct g_list *ready)
+{
+	struct scope *s = root, *down;
+	struct g *g;
+
+	for (;;) {
+		g = s->at;
+		if (g) {
+			lock_acquire(&g->cancel_lock);
+			down = cancel_mark(g, ready) ? next_opened(g->opened) : NULL;
+		} else if (s == root) {
+			return;
+		} else { /* all of s are done: what else its owner opened */
+			g = s->owner;
+			down = next_opened(s->outer);
+			lock_release(&s->lock);
+		}
+		if (down) {
+			s = down;
+			continue;
+		}
+		s = g->scope;
+		s->at = g->scope_next;
+		lock_release(&g->cancel_lock);
+	}
+}
+
+/* with s->lock held */
+static void cancel_locked(struct scope *s, int why, struct g_list *ready)
 {
 	if (s->cancelled)
 		return;
 	s->cancelled = true;
-	for (struct g *g = s->children; g; g = g->scope_next)
-		cancel_g(g);
+	s->why = why;
+	s->at = s->children;
+	walk(s, ready);
 }
 
-void scopes_cancel_opened(struct g *g)
+static void cancel_scope(struct scope *s, int why)
 {
-	for (struct scope *s = g->opened; s; s = s->outer) {
-		if (s->shielded)
-			continue;
-		lock_acquire(&s->lock);
-		cancel_locked(s);
-		lock_release(&s->lock);
-	}
+	struct g_list ready = { 0 };
+
+	lock_acquire(&s->lock);
+	cancel_locked(s, why, &ready);
+	lock_release(&s->lock);
+	g_ready_list(ready.first, ready.n);
 }
+
+void cancel_g(struct g *g)
+{
+	struct g_list ready = { 0 };
+	struct scope *s;
+
+	lock_acquire(&g->cancel_lock);
+	if (cancel_mark(g, &ready)) {
+		for (s = g->opened; (s = next_opened(s)); s = s->outer) {
+			walk(s, &ready);
+			lock_release(&s->lock);
+		}
+	}
+	lock_release(&g->cancel_lock);
+	g_ready_list(ready.first, ready.n);
+}
+
+/* ---- init, go, end ---- */
 
 int gr_scope_init(struct gr_scope *out, unsigned int flags)
 {
@@ -70,6 +155,7 @@ int gr_scope_init(struct gr_scope *out, unsigned int flags)
 	if (!s || (flags & ~GR_SCOPE_ALL))
 		return -EINVAL;
 	memset(out, 0, sizeof(*out));
+	s->magic = OPENED;
 	s->flags = flags;
 	s->owner = g;
 	if (!g)
@@ -78,6 +164,7 @@ int gr_scope_init(struct gr_scope *out, unsigned int flags)
 	lock_acquire(&g->cancel_lock);
 	s->shielded = g->shields;
 	s->cancelled = !s->shielded && atomic_load_explicit(&g->cancelled, memory_order_relaxed);
+	s->why = s->cancelled ? -ECANCELED : 0;
 	s->outer = g->opened;
 	g->opened = s;
 	lock_release(&g->cancel_lock);
@@ -93,7 +180,6 @@ static void link_child(struct scope *s, struct g *g)
 	if (s->children)
 		s->children->scope_prev = g;
 	s->children = g;
-	s->nr_children++;
 	g->cancellable = true;
 	atomic_store_explicit(&g->cancelled, s->cancelled, memory_order_relaxed);
 }
@@ -106,15 +192,15 @@ static void unlink_child(struct scope *s, struct g *g)
 		s->children = g->scope_next;
 	if (g->scope_next)
 		g->scope_next->scope_prev = g->scope_prev;
-	s->nr_children--;
 	g->scope = NULL;
 }
 
 /* by the goroutine that ended */
 static void scope_ended(struct g *g)
 {
-	struct wnode *n = NULL;
+	struct g_list ready = { 0 };
 	struct scope *s = g->scope;
+	struct wnode *n = NULL;
 
 	rt_enter();
 	lock_acquire(&s->lock);
@@ -122,19 +208,33 @@ static void scope_ended(struct g *g)
 	if (g->result && !s->error && !(s->cancelled && g->result == -ECANCELED)) {
 		s->error = g->result;
 		if (!(s->flags & GR_SCOPE_ALL))
-			cancel_locked(s);
+			cancel_locked(s, 0, &ready);
 	}
-	if (!s->nr_children)
-		n = waitq_pop(&s->waiters);
 	lock_release(&s->lock);
+	g_ready_list(ready.first, ready.n);
+	lock_acquire(&s->live_lock); /* I3 */
+	if (!--s->live)
+		n = waitq_pop(&s->waiters);
+	lock_release(&s->live_lock);
 	if (n)
 		waiter_wake(n->w);
 	rt_exit();
 }
 
+static void start_in(struct scope *s, struct g *g)
+{
+	lock_acquire(&s->live_lock);
+	s->live++;
+	lock_release(&s->live_lock);
+	lock_acquire(&s->lock);
+	link_child(s, g);
+	lock_release(&s->lock);
+	g_ready(g);
+}
+
 int gr_scope_go_with(struct gr_scope *out, int (*fn)(void *), void *arg, const struct gr_attr *attr)
 {
-	struct scope *s = scope_of(out);
+	struct scope *s = opened(out);
 	size_t size;
 	struct g *g;
 	int ret;
@@ -149,10 +249,7 @@ int gr_scope_go_with(struct gr_scope *out, int (*fn)(void *), void *arg, const s
 	if (g) {
 		g->result_fn = fn;
 		g->ended = scope_ended;
-		lock_acquire(&s->lock);
-		link_child(s, g);
-		lock_release(&s->lock);
-		g_ready(g);
+		start_in(s, g);
 	}
 	rt_exit();
 	return g ? 0 : -ENOMEM;
@@ -165,33 +262,31 @@ int gr_scope_go(struct gr_scope *s, int (*fn)(void *), void *arg)
 
 int gr_scope_cancel(struct gr_scope *out)
 {
-	struct scope *s = scope_of(out);
+	struct scope *s = opened(out);
 
 	if (!s)
 		return -EINVAL;
 	rt_enter();
-	lock_acquire(&s->lock);
-	cancel_locked(s);
-	lock_release(&s->lock);
+	cancel_scope(s, 0);
 	rt_exit();
 	return 0;
 }
 
-/* with s->lock held; released. 0: nobody is left. */
-static int wait_locked(struct scope *s, int64_t deadline)
+/* ---- wait ---- */
+
+static int wait_live(struct scope *s, int64_t deadline)
 {
 	struct waiter w;
 
-	if (!s->nr_children) {
-		lock_release(&s->lock);
-		return 0;
-	}
-	if (deadline == GR_NOW) {
-		lock_release(&s->lock);
-		return -EAGAIN;
+	lock_acquire(&s->live_lock);
+	if (!s->live || deadline == GR_NOW) {
+		int ret = s->live ? -EAGAIN : 0;
+
+		lock_release(&s->live_lock);
+		return ret;
 	}
 	waiter_init(&w);
-	return waitq_wait(&s->waiters, &s->lock, &w, deadline, WAIT_SCOPE);
+	return waitq_wait(&s->waiters, &s->live_lock, &w, deadline, WAIT_SCOPE);
 }
 
 static void leave(struct scope *s)
@@ -210,31 +305,29 @@ static void leave(struct scope *s)
 
 int gr_scope_wait(struct gr_scope *out, int64_t deadline)
 {
-	struct scope *s = scope_of(out);
+	struct scope *s = opened(out);
 	struct g *g = g_self();
-	int why, ret;
+	int why;
 
 	if (!s)
 		return -EINVAL;
 	if (s->owner != g)
 		return -EPERM;
 	rt_enter();
-	lock_acquire(&s->lock);
-	why = wait_locked(s, deadline);
+	why = wait_live(s, deadline);
 	if (why) {
+		cancel_scope(s, why);
 		if (g)
 			g->shields++;
-		lock_acquire(&s->lock);
-		cancel_locked(s);
-		wait_locked(s, GR_FOREVER);
+		wait_live(s, GR_FOREVER);
 		if (g)
 			g->shields--;
 	}
-	/* I3: after the last scope_ended(); and nobody can cancel it any more */
+	/* after the last scope_ended(), I3; from here nobody can cancel it any more */
 	leave(s);
-	lock_acquire(&s->lock);
-	ret = s->error ? s->error : why;
-	lock_release(&s->lock);
+	s->magic = 0;
 	rt_exit();
-	return ret;
+	if (s->error)
+		return s->error;
+	return why ? why : s->why;
 }

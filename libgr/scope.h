@@ -16,9 +16,14 @@ struct g *g_new(void (*fn)(void *), void *arg, const struct gr_attr *attr, size_
 /* -EINVAL, -ENXIO no runtime; *stack_size is what attr wants */
 int g_check_attr(const struct gr_attr *attr, size_t *stack_size);
 
-/* ---- scope.c ---- */
-/* g was cancelled, with g->cancel_lock held: so are the scopes it opened */
-void scopes_cancel_opened(struct g *g);
+/* ---- cancel.c ---- */
+/* goroutines to make ready, when the locks have been released; by g->next: they are parked */
+struct g_list {
+	struct g *first;
+	int n;
+};
+/* with g->cancel_lock held: set the flag, claim its sleep. False: it was cancelled before */
+bool cancel_mark(struct g *g, struct g_list *ready);
 
 /* ---- local.c ---- */
 /* destroy g's values, by g itself at its end, outside a runtime section */
