@@ -44,7 +44,8 @@ int gr_key_new(unsigned int *out, void (*destroy)(void *))
 	for (key = 0; key < GR_KEYS_MAX && gen_of(key) % 2; key++)
 		;
 	if (key < GR_KEYS_MAX) {
-		atomic_store_explicit(&keys[key].destroy, destroy, memory_order_relaxed);
+		/* R1: pairs with A1 */
+		atomic_store_explicit(&keys[key].destroy, destroy, memory_order_release);
 		atomic_fetch_add_explicit(&keys[key].gen, 1, memory_order_release);
 		*out = key;
 	}
@@ -108,8 +109,9 @@ static bool destroy_all(struct g *g)
 
 	for (uint32_t key = 0; key < g->nr_locals; key++) {
 		struct local l = g->locals[key];
+		/* A1: pairs with R1: a later owner's function comes with a later generation */
 		void (*destroy)(void *) =
-			atomic_load_explicit(&keys[key].destroy, memory_order_relaxed);
+			atomic_load_explicit(&keys[key].destroy, memory_order_acquire);
 
 		g->locals[key].value = NULL;
 		if (!l.value || l.gen != gen_of(key) || !destroy)

@@ -163,7 +163,7 @@ int gr_tcp_dial(const char *host, const char *port, int64_t deadline)
 	ret = -EADDRNOTAVAIL;
 	for (ai = list; ai; ai = ai->ai_next) {
 		ret = dial_one(ai, deadline);
-		if (ret >= 0 || ret == -ETIMEDOUT || ret == -EAGAIN)
+		if (ret >= 0 || ret == -ETIMEDOUT || ret == -EAGAIN || ret == -ECANCELED)
 			break;
 	}
 	freeaddrinfo(list);

@@ -366,9 +366,9 @@ int op_do(void (*prep)(struct io_uring_sqe *, void *), void *arg, int64_t deadli
 		timer_del(&op.timer);
 	rt_exit();
 	if (late && (op.res == -ECANCELED || op.res == -EINTR)) {
-		if (gr_cancelled())
-			return -ECANCELED;
-		return deadline == GR_NOW ? -EAGAIN : -ETIMEDOUT;
+		if (deadline == GR_NOW)
+			return -EAGAIN;
+		return gr_cancelled() ? -ECANCELED : -ETIMEDOUT;
 	}
 	return op.res;
 }
