@@ -2,11 +2,12 @@
 /*
  * chan.c - channels: values of one size, handed over in order.
  *
- * Job: send, receive, close. Not here: how a waiter sleeps and is claimed (wait.c).
+ * Job: send, receive, close. Not here: how a waiter sleeps and is claimed (wait.c), several
+ * channels at once (select.c).
  * Callers: any thread that has a reference.
  *
- * Invariants, under c->lock; "live" means a waiter that has not timed out:
- *   I1 at most one of sendq and recvq has live waiters.
+ * Invariants, under c->lock; "live" means a waiter that has not been claimed, nor timed out:
+ *   I1 at most one of sendq and recvq has live waiters; one select may stand in both.
  *   I2 live receivers: the buffer is empty, and the channel is open.
  *   I3 live senders: the buffer is full (cap 0: always), and the channel is open.
  *   I4 a value moves while its other end is claimed and c->lock is held, from the sender's
@@ -21,56 +22,9 @@
  * Lifetime: nothing of *c is touched after c->lock was released, except by a call that has a
  * reference and timed out.
  */
-#include <errno.h>
-#include <string.h>
-
-#include "gr_int.h"
+#include "chan.h"
 
 #define MAX_ELEM 65536
-
-struct gr_chan {
-	size_t elem, cap; /* constant */
-	_Atomic size_t refs;
-
-	struct lock lock;
-	bool closed;
-	size_t first;	      /* index of the oldest value */
-	_Atomic size_t count; /* values in the buffer; written under lock, read by anybody */
-	struct waitq sendq, recvq;
-	char buf[] __attribute__((aligned(16)));
-};
-
-static inline size_t count_of(struct gr_chan *c)
-{
-	/* relaxed: under the lock, or a snapshot */
-	return atomic_load_explicit(&c->count, memory_order_relaxed);
-}
-
-static inline void set_count(struct gr_chan *c, size_t n)
-{
-	atomic_store_explicit(&c->count, n, memory_order_relaxed); /* under the lock */
-}
-
-static inline void copy(struct gr_chan *c, void *to, const void *from)
-{
-	if (to && c->elem)
-		memcpy(to, from, c->elem);
-}
-
-static void buf_put(struct gr_chan *c, const void *value)
-{
-	size_t n = count_of(c), i = c->first + n;
-
-	copy(c, c->buf + (i >= c->cap ? i - c->cap : i) * c->elem, value);
-	set_count(c, n + 1);
-}
-
-static void buf_get(struct gr_chan *c, void *value)
-{
-	copy(c, value, c->buf + c->first * c->elem);
-	c->first = c->first + 1 == c->cap ? 0 : c->first + 1;
-	set_count(c, count_of(c) - 1);
-}
 
 int gr_chan_new(struct gr_chan **out, size_t elem, size_t cap)
 {
@@ -139,52 +93,32 @@ static NOINLINE int cancelled(void)
 int gr_chan_send(struct gr_chan *c, const void *value, int64_t deadline)
 {
 	struct wnode *n;
+	int ret;
 
 	if (!c || (!value && c->elem))
 		return -EINVAL;
 	if (m_cancelled(rt_enter()) && deadline != GR_NOW)
 		return cancelled();
 	lock_acquire(&c->lock);
-	if (c->closed)
-		return finish(c, NULL, -EPIPE);
-	n = waitq_pop(&c->recvq);
-	if (n) {
-		copy(c, n->data, value); /* I4; I2: nothing is before it in the buffer */
-		return finish(c, n, 0);
-	}
-	if (count_of(c) < c->cap) {
-		buf_put(c, value);
-		return finish(c, NULL, 0);
-	}
-	if (deadline == GR_NOW)
-		return finish(c, NULL, -EAGAIN);
+	ret = chan_try_send(c, value, &n);
+	if (ret != -EAGAIN || deadline == GR_NOW)
+		return finish(c, n, ret);
 	return block(c, &c->sendq, (void *)value, deadline, WAIT_CHAN_SEND);
 }
 
 int gr_chan_recv(struct gr_chan *c, void *value, int64_t deadline)
 {
 	struct wnode *n;
+	int ret;
 
 	if (!c)
 		return -EINVAL;
 	if (m_cancelled(rt_enter()) && deadline != GR_NOW)
 		return cancelled();
 	lock_acquire(&c->lock);
-	n = waitq_pop(&c->sendq);
-	if (n && !c->cap) {
-		copy(c, value, n->data); /* I4 */
-		return finish(c, n, 0);
-	}
-	if (count_of(c)) {
-		buf_get(c, value);
-		if (n)
-			buf_put(c, n->data); /* I5; I3: the room we just made */
-		return finish(c, n, 0);
-	}
-	if (c->closed)
-		return finish(c, NULL, -ENODATA);
-	if (deadline == GR_NOW)
-		return finish(c, NULL, -EAGAIN);
+	ret = chan_try_recv(c, value, &n);
+	if (ret != -EAGAIN || deadline == GR_NOW)
+		return finish(c, n, ret);
 	return block(c, &c->recvq, value, deadline, WAIT_CHAN_RECV);
 }
 
@@ -209,9 +143,9 @@ int gr_chan_close(struct gr_chan *c)
 		return -EINVAL;
 	rt_enter();
 	lock_acquire(&c->lock);
-	if (c->closed)
+	if (chan_closed(c))
 		return finish(c, NULL, -EPIPE);
-	c->closed = true;
+	atomic_store_explicit(&c->closed, true, memory_order_relaxed); /* under the lock */
 	end = drain(&c->recvq, -ENODATA, &n);
 	drain(&c->sendq, -EPIPE, end);
 	lock_release(&c->lock);
@@ -225,7 +159,7 @@ int gr_chan_close(struct gr_chan *c)
 
 size_t gr_chan_len(struct gr_chan *c)
 {
-	return c ? count_of(c) : 0;
+	return c ? chan_count(c) : 0;
 }
 
 size_t gr_chan_cap(struct gr_chan *c)

@@ -355,6 +355,11 @@ int waiter_wait_fn(struct waiter *w, void (*unlock)(void *), void *arg, int64_t 
 struct __attribute__((may_alias)) waitq { /* also in struct gr_mutex, gr_wg, ... */
 	struct wnode *head, *tail;
 };
+/* Anybody, without the lock: a guess. Pairs with nothing, only the lock tells. */
+static inline bool waitq_looks_used(struct waitq *q)
+{
+	return __atomic_load_n(&q->head, __ATOMIC_RELAXED) != NULL;
+}
 void waitq_push(struct waitq *q, struct wnode *n);
 /* no-op when it was popped already */
 void waitq_remove(struct waitq *q, struct wnode *n);

@@ -190,6 +190,11 @@ int waiter_wait(struct waiter *w, struct lock *l, int64_t deadline, enum wait_re
 	return waiter_wait_fn(w, l ? unlock_one : NULL, l, deadline, why);
 }
 
+static inline void set_head(struct waitq *q, struct wnode *n)
+{
+	__atomic_store_n(&q->head, n, __ATOMIC_RELAXED); /* read by waitq_looks_used() */
+}
+
 void waitq_push(struct waitq *q, struct wnode *n)
 {
 	n->next = NULL;
@@ -198,7 +203,7 @@ void waitq_push(struct waitq *q, struct wnode *n)
 	if (q->tail)
 		q->tail->next = n;
 	else
-		q->head = n;
+		set_head(q, n);
 	q->tail = n;
 }
 
@@ -209,7 +214,7 @@ void waitq_remove(struct waitq *q, struct wnode *n)
 	if (n->prev)
 		n->prev->next = n->next;
 	else
-		q->head = n->next;
+		set_head(q, n->next);
 	if (n->next)
 		n->next->prev = n->prev;
 	else
