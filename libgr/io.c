@@ -40,9 +40,11 @@ static NOINLINE ssize_t try_send(const struct rw *a)
  */
 #define CALLS_BEFORE_YIELD 8
 
-static ssize_t did_not_wait(ssize_t ret)
+ssize_t io_did_not_wait(ssize_t ret)
 {
-	if (++g_self()->io_calls % CALLS_BEFORE_YIELD == 0)
+	struct g *g = g_self();
+
+	if (g && ++g->io_calls % CALLS_BEFORE_YIELD == 0)
 		gr_yield();
 	return ret;
 }
@@ -93,7 +95,7 @@ ssize_t gr_read(int fd, void *buf, size_t n, int64_t deadline)
 	if (ret == -ENOTSOCK)
 		return op_do(prep_read, &a, deadline);
 	if (ret != -EAGAIN || deadline == GR_NOW)
-		return did_not_wait(ret);
+		return io_did_not_wait(ret);
 	return op_do(prep_recv, &a, deadline);
 }
 
@@ -110,7 +112,7 @@ ssize_t gr_write(int fd, const void *buf, size_t n, int64_t deadline)
 	if (ret == -ENOTSOCK)
 		return op_do(prep_write, &a, deadline);
 	if (ret != -EAGAIN || deadline == GR_NOW)
-		return did_not_wait(ret);
+		return io_did_not_wait(ret);
 	return op_do(prep_send, &a, deadline);
 }
 

@@ -9,14 +9,9 @@
  * the submitter may compute for long on another P, and completions would wait for its next
  * system call while somebody else polls the ring.
  *
- * Completions are told apart by their user data: a struct op (aligned), a struct m | 1 (a wake
- * for that thread), or TAG_NONE (nobody waits for it: cancels).
- *
- * Life of an op:  FLYING --completion--> DONE                  (harvest readies the goroutine)
- *                 FLYING --deadline----> LATE --completion--> DONE
- * In LATE the goroutine runs: it asks the kernel to cancel, by a call that works from any
- * thread and for any ring (IORING_REGISTER_SYNC_CANCEL, 6.0), and parks again until DONE. O1: one
- * exchange on op.state decides who readies it.
+ * Completions are told apart by their user data: a struct req (aligned), whose done() says what
+ * to do (op.c, fdwait.c), a struct m | 1 (a wake for that thread), or TAG_NONE (nobody waits
+ * for it).
  *
  * p->q->pending counts requests in flight, so that the kernel, and the idle loop, know that
  * somebody must poll.
@@ -33,8 +28,6 @@
 #define CQ_ENTRIES 4096
 #define TAG_NONE 2ULL
 #define TAG_WAKE 1ULL
-
-enum { OP_FLYING, OP_LATE, OP_WAITING, OP_DONE };
 
 struct netpoll {
 	struct io_uring ring;
@@ -112,7 +105,13 @@ void netpoll_submit(struct p *p)
 	io_uring_submit(&p->np->ring);
 }
 
-static struct io_uring_sqe *get_sqe(struct p *p)
+void netpoll_reserve(struct p *p, unsigned int n)
+{
+	while (io_uring_sq_space_left(&p->np->ring) < n)
+		netpoll_submit(p);
+}
+
+struct io_uring_sqe *netpoll_sqe(struct p *p)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&p->np->ring);
 
@@ -123,12 +122,28 @@ static struct io_uring_sqe *get_sqe(struct p *p)
 	return sqe;
 }
 
-/* ---- completion ---- */
-
 static void pending_add(struct p *p, int n)
 {
 	__atomic_fetch_add(&p->q->pending, (uint32_t)n, __ATOMIC_RELAXED);
 }
+
+void netpoll_begin(struct p *p, struct io_uring_sqe *sqe, struct req *req)
+{
+	sqe->user_data = (uint64_t)(uintptr_t)req;
+	pending_add(p, 1);
+}
+
+int netpoll_cancel(struct p *p, struct req *req)
+{
+	struct io_uring_sync_cancel_reg reg = {
+		.addr = (uint64_t)(uintptr_t)req,
+		.timeout = { -1, -1 },
+	};
+
+	return io_uring_register_sync_cancel(&p->np->ring, &reg);
+}
+
+/* ---- completion ---- */
 
 bool netpoll_ready(struct p *p)
 {
@@ -137,19 +152,10 @@ bool netpoll_ready(struct p *p)
 	return io_uring_cq_ready(ring) || io_uring_cq_has_overflow(ring);
 }
 
-/* the goroutine to make ready, or NULL: it runs, to cancel, and will see the result */
-static struct g *complete(struct op *op, int res)
-{
-	struct g *g = op->g;
-
-	op->res = res;
-	/* O1 */
-	return atomic_exchange(&op->state, OP_DONE) == OP_LATE ? NULL : g;
-}
-
 static int take_cqe(struct p *p, struct io_uring_cqe *cqe, struct g **end)
 {
 	uint64_t data = cqe->user_data;
+	struct req *req;
 	struct g *g;
 
 	if (data == TAG_NONE)
@@ -159,7 +165,8 @@ static int take_cqe(struct p *p, struct io_uring_cqe *cqe, struct g **end)
 		return 0;
 	}
 	pending_add(p, -1);
-	g = complete((struct op *)(uintptr_t)data, cqe->res);
+	req = (struct req *)(uintptr_t)data;
+	g = req->done(req, cqe->res);
 	if (!g)
 		return 0;
 	g->next = NULL;
@@ -231,7 +238,7 @@ void netpoll_wake(struct p *p, struct m *target)
 	struct io_uring_sqe *sqe;
 
 	if (m && m->p && m->depth && m->p != p) {
-		prep_wake(get_sqe(m->p), p, target);
+		prep_wake(netpoll_sqe(m->p), p, target);
 		netpoll_submit(m->p);
 		return;
 	}
@@ -245,132 +252,6 @@ void netpoll_wake(struct p *p, struct m *target)
 		io_uring_submit(&shared.ring);
 	}
 	lock_release(&shared.lock);
-}
-
-/* ---- a goroutine's request ---- */
-
-static struct g *make_late(struct op *op)
-{
-	uint32_t flying = OP_FLYING;
-
-	/* O1 */
-	return atomic_compare_exchange_strong(&op->state, &flying, OP_LATE) ? op->g : NULL;
-}
-
-/* the deadline passed first: run the goroutine, so that it cancels */
-static struct g *fire(struct timer *t)
-{
-	return make_late(container_of(t, struct op, timer));
-}
-
-/* so does one that is cancelled itself */
-static struct g *claim_cancelled(struct cancel_point *at)
-{
-	return make_late(container_of(at, struct op, cancel));
-}
-
-struct start {
-	struct op *op;
-	int64_t deadline;
-};
-
-/* on g0, the goroutine's context is saved: its request may be submitted from now on */
-static bool commit_start(struct g *g, void *arg)
-{
-	struct start s = *(struct start *)arg;
-	bool cancellable = g->cancellable;
-
-	if (cancellable && !cancel_publish(g, &s.op->cancel)) {
-		s.op->cancel.claim = NULL; /* says that it was not published */
-		make_late(s.op);
-		return false;
-	}
-	if (s.deadline != GR_FOREVER)
-		timer_add(&s.op->timer, s.deadline);
-	if (cancellable)
-		cancel_published(g);
-	return true;
-}
-
-/* Park until DONE, unless the completion came already. */
-static bool commit_late(struct g *g, void *arg)
-{
-	struct op *op = arg;
-	uint32_t late = OP_LATE;
-
-	(void)g;
-	/* O1 */
-	return atomic_compare_exchange_strong(&op->state, &late, OP_WAITING);
-}
-
-static int cancel(struct op *op)
-{
-	struct io_uring_sync_cancel_reg reg = {
-		.addr = (uint64_t)(uintptr_t)op,
-		.timeout = { -1, -1 },
-	};
-
-	return io_uring_register_sync_cancel(&atomic_load(&op->p)->np->ring, &reg);
-}
-
-/* In a section before and after; the calls between are plain blocking ones. */
-static void cancel_and_wait(struct op *op)
-{
-	int ret;
-
-	op->g->shields++; /* it must sleep, also when it is cancelled */
-	while (atomic_load(&op->state) != OP_DONE) {
-		rt_exit();
-		ret = cancel(op);
-		/* not submitted yet, or complete and not harvested: both end by themselves */
-		if (ret == -ENOENT)
-			gr_sleep(gr_after(50 * GR_US));
-		rt_enter();
-		if (ret != -ENOENT)
-			g_park(commit_late, op, WAIT_IO);
-	}
-	op->g->shields--;
-}
-
-int op_do(void (*prep)(struct io_uring_sqe *, void *), void *arg, int64_t deadline)
-{
-	struct op op = { .g = g_self(), .cancel.claim = claim_cancelled };
-	struct start start = { &op, deadline };
-	struct io_uring_sqe *sqe;
-	struct m *m;
-	bool late;
-	struct p *p;
-
-	if (!op.g)
-		return -EPERM;
-	timer_init(&op.timer, fire);
-	m = rt_enter();
-	if (m_cancelled(m) && deadline != GR_NOW) {
-		rt_exit();
-		return -ECANCELED;
-	}
-	p = m->p;
-	atomic_store(&op.p, p);
-	sqe = get_sqe(p);
-	prep(sqe, arg);
-	sqe->user_data = (uint64_t)(uintptr_t)&op;
-	pending_add(p, 1);
-	g_park(commit_start, &start, WAIT_IO);
-	if (op.g->cancellable && op.cancel.claim)
-		cancel_withdraw(op.g);
-
-	late = atomic_load(&op.state) != OP_DONE;
-	if (late)
-		cancel_and_wait(&op);
-	if (deadline != GR_FOREVER)
-		timer_del(&op.timer);
-	rt_exit();
-	if (late && (op.res == -ECANCELED || op.res == -EINTR)) {
-		if (deadline == GR_NOW)
-			return -EAGAIN;
-		return gr_cancelled() ? -ECANCELED : -ETIMEDOUT;
-	}
-	return op.res;
 }
 
 /* ---- the end ---- */

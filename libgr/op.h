@@ -1,21 +1,41 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * op.h - one request in a P's ring, and the goroutine that waits for it.
+ * op.h - requests in a P's ring, and the goroutine that waits for one.
  *
- * The struct lives on the waiting goroutine's stack: op_wait() returns only after the last
- * completion of the request, also when it was cancelled, so neither it nor the caller's buffer
- * is touched by the kernel afterwards.
+ * A struct req may live on a stack: whoever begins one waits for its completion before he
+ * returns, also when it was cancelled, so neither it nor the caller's buffer is touched by the
+ * kernel afterwards.
  */
 #ifndef GR_OP_H
 #define GR_OP_H
 
 #include <liburing.h>
 
-#include "gr_int.h"
+#include "netpoll.h"
+
+/* what a completion's user data points at */
+struct req {
+	/*
+	 * It is over, with the kernel's result. In a runtime section, under the lock of the ring's
+	 * consumers: returns the goroutine to make ready, or NULL. Unless it returns one, *req may
+	 * be gone as soon as done() has said so to its owner.
+	 */
+	struct g *(*done)(struct req *, int res);
+};
+
+/* ---- netpoll_uring.c: by the holder of p, in a runtime section ---- */
+/* room for n entries that will be handed to the kernel together, not earlier */
+void netpoll_reserve(struct p *p, unsigned int n);
+/* an entry to be filled in, then begun: once per entry, before the section ends */
+struct io_uring_sqe *netpoll_sqe(struct p *p);
+void netpoll_begin(struct p *p, struct io_uring_sqe *sqe, struct req *req);
+/* Any thread, outside a section: -ENOENT it was not submitted yet, or it is over. Else it ends. */
+int netpoll_cancel(struct p *p, struct req *req);
 
 struct op {
+	struct req req;
 	struct g *g;
-	struct p *_Atomic p;	/* whose ring */
+	struct p *p; /* whose ring */
 	_Atomic uint32_t state; /* OP_*: netpoll_uring.c */
 	int res;
 	struct timer timer;
@@ -29,5 +49,8 @@ struct op {
  * (see gr.h); -EPERM outside a goroutine.
  */
 int op_do(void (*prep)(struct io_uring_sqe *, void *), void *arg, int64_t deadline);
+
+/* io.c: a call with this result did not have to wait; now and then the others run. Returns it. */
+ssize_t io_did_not_wait(ssize_t ret);
 
 #endif /* GR_OP_H */
