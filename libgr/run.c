@@ -180,6 +180,7 @@ static int start(const struct gr_opts *opts)
 
 static void free_all(void)
 {
+	select_fini();
 	for (int i = 0; i < sched.nr_procs; i++) {
 		netpoll_fini(&sched.procs[i]);
 		timers_fini(&sched.procs[i]);

@@ -214,9 +214,16 @@ int64_t timers_next(struct p *p)
 	return next ? next : INT64_MAX;
 }
 
-/* Nobody runs any more: what is still armed belongs to goroutines that end with the runtime. */
+/*
+ * Nobody runs any more: what is still armed belongs to goroutines that end with the runtime
+ * (their stacks are still there), or is a gr_timer, which may be released later.
+ */
 void timers_fini(struct p *p)
 {
+	for (int i = 0; i < p->nr_timers; i++) {
+		p->heap[i]->index = -1;
+		atomic_store_explicit(&p->heap[i]->p, NULL, memory_order_relaxed);
+	}
 	count_pending(p, -p->nr_timers);
 	if (p->heap)
 		munmap(p->heap, (size_t)p->cap_timers * sizeof(*p->heap));
