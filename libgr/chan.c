@@ -23,6 +23,7 @@
  * reference and timed out.
  */
 #include "chan.h"
+#include "rt.h"
 
 #define MAX_ELEM 65536
 
@@ -60,25 +61,38 @@ void gr_chan_release(struct gr_chan *c)
 		free(c);
 }
 
-/* Unlock, let w go if there is one, leave the runtime: how every call that does not wait ends. */
-static int finish(struct gr_chan *c, struct wnode *n, int ret)
+/* Unlock, let n go if there is one, leave the runtime: how every call that does not wait ends. */
+static inline int finish(struct gr_chan *c, struct m *m, struct wnode *n, int ret)
 {
+	struct g *g;
+
 	lock_release(&c->lock);
-	if (n)
-		waiter_wake(n->w);
-	rt_exit();
+	if (n) {
+		g = waiter_wake_later(n->w);
+		if (g)
+			g_ready_m(m, g);
+	}
+	if (m)
+		rt_exit_m(m);
 	return ret;
 }
 
 /* Queue on q, sleep, leave the runtime. data: where the value is, or goes. */
-static int block(struct gr_chan *c, struct waitq *q, void *data, int64_t deadline,
+static int block(struct gr_chan *c, struct m *m, struct waitq *q, void *data, int64_t deadline,
 		 enum wait_reason why)
 {
 	struct waiter w;
 	int ret;
 
-	waiter_init(&w);
+	waiter_init_g(&w, m ? m->curg : NULL);
 	w.node.data = data;
+	if (likely(deadline == GR_FOREVER && w.g && !w.g->cancellable)) {
+		/* as in waitq_wait(), which does it for everybody */
+		w.plain = true;
+		waitq_push(q, &w.node);
+		rt_exit_m(g_park_unlock(m, &c->lock, why));
+		return w.result;
+	}
 	ret = waitq_wait(q, &c->lock, &w, deadline, why);
 	rt_exit();
 	return ret ? ret : w.result;
@@ -93,33 +107,37 @@ static NOINLINE int cancelled(void)
 int gr_chan_send(struct gr_chan *c, const void *value, int64_t deadline)
 {
 	struct wnode *n;
+	struct m *m;
 	int ret;
 
 	if (!c || (!value && c->elem))
 		return -EINVAL;
-	if (m_cancelled(rt_enter()) && deadline != GR_NOW)
+	m = rt_enter_inline();
+	if (m_cancelled(m) && deadline != GR_NOW)
 		return cancelled();
 	lock_acquire(&c->lock);
 	ret = chan_try_send(c, value, &n);
 	if (ret != -EAGAIN || deadline == GR_NOW)
-		return finish(c, n, ret);
-	return block(c, &c->sendq, (void *)value, deadline, WAIT_CHAN_SEND);
+		return finish(c, m, n, ret);
+	return block(c, m, &c->sendq, (void *)value, deadline, WAIT_CHAN_SEND);
 }
 
 int gr_chan_recv(struct gr_chan *c, void *value, int64_t deadline)
 {
 	struct wnode *n;
+	struct m *m;
 	int ret;
 
 	if (!c)
 		return -EINVAL;
-	if (m_cancelled(rt_enter()) && deadline != GR_NOW)
+	m = rt_enter_inline();
+	if (m_cancelled(m) && deadline != GR_NOW)
 		return cancelled();
 	lock_acquire(&c->lock);
 	ret = chan_try_recv(c, value, &n);
 	if (ret != -EAGAIN || deadline == GR_NOW)
-		return finish(c, n, ret);
-	return block(c, &c->recvq, value, deadline, WAIT_CHAN_RECV);
+		return finish(c, m, n, ret);
+	return block(c, m, &c->recvq, value, deadline, WAIT_CHAN_RECV);
 }
 
 /* claim all of q with this result, appended to *end; returns the new end */
@@ -138,13 +156,14 @@ static struct wnode **drain(struct waitq *q, int result, struct wnode **end)
 int gr_chan_close(struct gr_chan *c)
 {
 	struct wnode *n = NULL, *next, **end;
+	struct m *m;
 
 	if (!c)
 		return -EINVAL;
-	rt_enter();
+	m = rt_enter();
 	lock_acquire(&c->lock);
 	if (chan_closed(c))
-		return finish(c, NULL, -EPIPE);
+		return finish(c, m, NULL, -EPIPE);
 	atomic_store_explicit(&c->closed, true, memory_order_relaxed); /* under the lock */
 	end = drain(&c->recvq, -ENODATA, &n);
 	drain(&c->sendq, -EPIPE, end);

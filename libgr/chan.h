@@ -45,8 +45,20 @@ static inline void chan_set_count(struct gr_chan *c, size_t n)
 
 static inline void chan_copy(struct gr_chan *c, void *to, const void *from)
 {
-	if (to && c->elem)
+	if (!to)
+		return;
+	switch (c->elem) {
+	case 0:
+		break;
+	case 4:
+		memcpy(to, from, 4);
+		break;
+	case 8:
+		memcpy(to, from, 8);
+		break;
+	default:
 		memcpy(to, from, c->elem);
+	}
 }
 
 static inline void chan_buf_put(struct gr_chan *c, const void *value)
@@ -72,7 +84,7 @@ static inline int chan_try_send(struct gr_chan *c, const void *value, struct wno
 	*partner = NULL;
 	if (chan_closed(c))
 		return -EPIPE;
-	n = waitq_pop(&c->recvq);
+	n = c->recvq.head ? waitq_pop(&c->recvq) : NULL;
 	if (n) {
 		chan_copy(c, n->data, value); /* I4; I2: nothing is before it in the buffer */
 		*partner = n;
@@ -87,7 +99,7 @@ static inline int chan_try_send(struct gr_chan *c, const void *value, struct wno
 /* 0 received, -ENODATA closed and drained, -EAGAIN it would have to wait */
 static inline int chan_try_recv(struct gr_chan *c, void *value, struct wnode **partner)
 {
-	struct wnode *n = waitq_pop(&c->sendq);
+	struct wnode *n = c->sendq.head ? waitq_pop(&c->sendq) : NULL;
 
 	*partner = n;
 	if (n && !c->cap) {

@@ -269,7 +269,24 @@ struct m {
 };
 
 /* ---- sched.c: what other files call ---- */
-struct m *m_self(void);	  /* the calling thread's M or NULL. Never inlined: TLS */
+/*
+ * The calling thread's M or NULL. A goroutine may continue on another thread after a switch, so
+ * the compiler must not keep the address of the variable: it never sees it.
+ */
+extern __thread struct m *gr_tls_m
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+#ifdef __x86_64__
+static inline struct m *m_self(void)
+{
+	struct m *m;
+
+	__asm__ volatile("movq gr_tls_m@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0"
+			 : "=r"(m) : : "memory");
+	return m;
+}
+#else
+struct m *m_self(void);
+#endif
 struct g *g_self(void);	  /* the calling goroutine or NULL (plain thread, or on g0) */
 struct m *rt_enter(void); /* see the head of this file */
 void rt_exit(void);
@@ -278,6 +295,7 @@ void rt_exit(void);
  * elsewhere (plain thread too): the global queue. Wakes a P if one has nothing to do.
  */
 void g_ready(struct g *g);
+void g_ready_m(struct m *m, struct g *g); /* m: m_self() */
 /* the same for a chain linked by g->next; n of them */
 void g_ready_list(struct g *list, int n);
 /*
@@ -288,8 +306,8 @@ void g_ready_list(struct g *list, int n);
  * another M.
  */
 void g_park(bool (*commit)(struct g *, void *), void *arg, enum wait_reason why);
-/* the same where all there is to do is to release l */
-void g_park_unlock(struct lock *l, enum wait_reason why);
+/* the same where all there is to do is to release l; m: m_self(), returns what it is then */
+struct m *g_park_unlock(struct m *m, struct lock *l, enum wait_reason why);
 
 /* ---- cancel.c: level-triggered cancellation ---- */
 /*
@@ -335,6 +353,7 @@ struct waiter {
 };
 /* node belongs to w, with its data NULL */
 void waiter_init(struct waiter *w);
+static inline void waiter_init_g(struct waiter *w, struct g *g);
 /* The one who turns W_WAITING into W_WOKEN may, and must, call waiter_wake(). */
 bool waiter_claim(struct waiter *w);
 /* Wake a claimed waiter. *w may be gone when this returns: it lives on the sleeper's stack. */
@@ -371,6 +390,19 @@ struct wnode *waitq_pop(struct waitq *q);
  */
 int waitq_wait(struct waitq *q, struct lock *l, struct waiter *w, int64_t deadline,
 	       enum wait_reason why);
+
+/* what waiter_wait_fn() needs, and a plain wait does not, is made there; g: g_self() */
+static inline void waiter_init_g(struct waiter *w, struct g *g)
+{
+	w->g = g;
+	atomic_init(&w->state, W_WAITING);
+	w->result = 0;
+	w->plain = false;
+	w->won = NULL;
+	w->node.w = w;
+	w->node.data = NULL;
+	w->node.queued = false;
+}
 
 static inline bool m_cancelled(const struct m *m)
 {

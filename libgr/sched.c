@@ -25,8 +25,8 @@
 #include <errno.h>
 
 #include "netpoll.h"
+#include "rt.h"
 #include "runq.h"
-#include "sched.h"
 #include "stack.h"
 #include "switch.h"
 
@@ -40,23 +40,24 @@
 struct sched sched;
 struct park_tables park_tab;
 
-/* initial-exec: one instruction in the shared library too, not a call */
-static __thread struct m *tls_m __attribute__((tls_model("initial-exec")));
-
-NOINLINE struct m *m_self(void)
-{
-	struct m *m = tls_m;
-
-	/* callers must not keep the address of tls_m across a switch */
-	__asm__ volatile("" : "+r"(m) : : "memory");
-	return m;
-}
+__thread struct m *gr_tls_m;
 
 NOINLINE void m_set_self(struct m *m)
 {
-	tls_m = m;
+	gr_tls_m = m;
 	__asm__ volatile("" : : : "memory");
 }
+
+#ifndef __x86_64__
+NOINLINE struct m *m_self(void)
+{
+	struct m *m = gr_tls_m;
+
+	/* callers must not keep the address of gr_tls_m across a switch */
+	__asm__ volatile("" : "+r"(m) : : "memory");
+	return m;
+}
+#endif
 
 struct g *g_self(void)
 {
@@ -81,14 +82,6 @@ void m_set_proc(struct m *m, int proc)
 
 /* ---- runtime sections ---- */
 
-static void set_hint(struct m *m, uint32_t flags)
-{
-	/* release: what this section wrote into the P is visible before somebody may take it */
-	atomic_store_explicit((_Atomic uint32_t *)&m->hint->flags, flags, memory_order_release);
-	/* our own context switch, or a membarrier, makes this a fence for the one who decides */
-	atomic_signal_fence(memory_order_seq_cst);
-}
-
 static bool commit_requeue(struct g *g, void *unused)
 {
 	(void)unused;
@@ -106,38 +99,16 @@ static void enter_without_p(struct m *m)
 		g_park(commit_requeue, NULL, WAIT_NONE);
 }
 
-static NOINLINE struct m *enter_slow(struct m *m)
+NOINLINE struct m *rt_enter_slow(struct m *m)
 {
 	m->p = NULL;
 	enter_without_p(m);
 	return m_self();
 }
 
-static inline struct m *enter(struct m *m)
-{
-	int proc;
-
-	if (m->depth++)
-		return m;
-	set_hint(m, GR_HF_RUNTIME);
-	proc = m->mirror->proc;
-	if (unlikely(proc < 0))
-		return enter_slow(m);
-	m->p = &sched.procs[proc];
-	return m;
-}
-
-static inline void leave(struct m *m)
-{
-	if (!--m->depth)
-		set_hint(m, 0);
-}
-
 struct m *rt_enter(void)
 {
-	struct m *m = m_self();
-
-	return m ? enter(m) : NULL;
+	return rt_enter_inline();
 }
 
 void rt_exit(void)
@@ -145,7 +116,7 @@ void rt_exit(void)
 	struct m *m = m_self();
 
 	if (m)
-		leave(m);
+		rt_exit_m(m);
 }
 
 /* ---- switching ---- */
@@ -309,10 +280,12 @@ void g_park(bool (*commit)(struct g *, void *), void *arg, enum wait_reason why)
 	finish_prev(m_self());
 }
 
-void g_park_unlock(struct lock *l, enum wait_reason why)
+struct m *g_park_unlock(struct m *m, struct lock *l, enum wait_reason why)
 {
-	park(m_self(), commit_unlock, l, why);
-	finish_prev(m_self());
+	park(m, commit_unlock, l, why);
+	m = m_self();
+	finish_prev(m);
+	return m;
 }
 
 /* Whoever makes a goroutine ready has claimed it: nobody else changes its state now. */
@@ -327,8 +300,11 @@ static inline void mark_ready(struct g *g)
 
 void g_ready(struct g *g)
 {
-	struct m *m = m_self();
+	g_ready_m(m_self(), g);
+}
 
+void g_ready_m(struct m *m, struct g *g)
+{
 	mark_ready(g);
 	if (m && m->p) {
 		runq_put_local(m->p, g, true);
@@ -389,13 +365,13 @@ int gr_yield(void)
 
 	if (!m || !m->curg)
 		return -EPERM;
-	m = enter(m);
+	m = rt_enter_m(m);
 	g = m->curg;
 	if (!yield_alone(m, g))
 		park(m, commit_yield, NULL, WAIT_NONE);
 	m = m_self();
 	finish_prev(m);
-	leave(m);
+	rt_exit_m(m);
 	return 0;
 }
 

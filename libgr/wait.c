@@ -55,17 +55,9 @@ static struct g *claim_cancelled(struct cancel_point *at)
 	return leave_waiting(w, W_CANCELLED) ? w->g : NULL;
 }
 
-/* what waiter_wait_fn() needs, and a plain wait does not, is made there */
 void waiter_init(struct waiter *w)
 {
-	w->g = g_self();
-	atomic_init(&w->state, W_WAITING);
-	w->result = 0;
-	w->plain = false;
-	w->won = NULL;
-	w->node.w = w;
-	w->node.data = NULL;
-	w->node.queued = false;
+	waiter_init_g(w, g_self());
 }
 
 bool waiter_claim(struct waiter *w)
@@ -244,7 +236,7 @@ int waitq_wait(struct waitq *q, struct lock *l, struct waiter *w, int64_t deadli
 	waitq_push(q, &w->node);
 	if (likely(w->plain && w->g)) {
 		/* woken by its claimer and nobody else; g_ready() orders what he wrote */
-		g_park_unlock(l, why);
+		g_park_unlock(m_self(), l, why);
 		return 0;
 	}
 	ret = waiter_wait(w, l, deadline, why);

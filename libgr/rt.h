@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rt.h - entering and leaving a runtime section without a call, for the hottest paths; what a
+ * section is: gr_int.h. rt_enter() and rt_exit() are the same as functions.
+ */
+#ifndef GR_RT_H
+#define GR_RT_H
+
+#include "sched.h"
+
+/* sched.c: the mirror shows no P; m's goroutine may come back on another thread's M */
+struct m *rt_enter_slow(struct m *m);
+
+static inline void rt_set_hint(struct m *m, uint32_t flags)
+{
+	/* release: what this section wrote into the P is visible before somebody may take it */
+	atomic_store_explicit((_Atomic uint32_t *)&m->hint->flags, flags, memory_order_release);
+	/* our own context switch, or a membarrier, makes this a fence for the one who decides */
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* m: m_self(), not NULL */
+static inline struct m *rt_enter_m(struct m *m)
+{
+	int proc;
+
+	if (m->depth++)
+		return m;
+	rt_set_hint(m, GR_HF_RUNTIME);
+	proc = m->mirror->proc;
+	if (unlikely(proc < 0))
+		return rt_enter_slow(m);
+	m->p = &sched.procs[proc];
+	return m;
+}
+
+/* m: m_self(), as it is now: not one that was read before a g_park() */
+static inline void rt_exit_m(struct m *m)
+{
+	if (!--m->depth)
+		rt_set_hint(m, 0);
+}
+
+static inline struct m *rt_enter_inline(void)
+{
+	struct m *m = m_self();
+
+	return likely(m) ? rt_enter_m(m) : NULL;
+}
+
+#endif /* GR_RT_H */
