@@ -20,6 +20,7 @@ static void g_main(void *arg)
 {
 	struct g *g = arg;
 
+	san_arrive(g);
 	sched_began();
 	rt_exit();
 	if (g->fn)
@@ -42,6 +43,7 @@ void g_free_local(struct m *m, struct g *g)
 {
 	struct p *p = m->p;
 
+	san_g_gone(g);
 	atomic_fetch_sub_explicit(&sched.nr_gs, 1, memory_order_relaxed);
 	if (p && p->nr_gfree < GFREE_MAX && g->stack_default) {
 		g->next = p->gfree;
@@ -117,6 +119,7 @@ struct g *g_new(void (*fn)(void *), void *arg, const struct gr_attr *attr, size_
 	g->ended = NULL;
 	g->pins = 0;
 	g->result = 0;
+	san_g_new(g);
 	g->sp = gr_switch_init(stack_top(g), g_main, g);
 	atomic_store_explicit(&g->status, G_WAITING, memory_order_relaxed);
 	atomic_fetch_add_explicit(&sched.nr_gs, 1, memory_order_relaxed);

@@ -25,6 +25,7 @@
 #include <stdlib.h>
 
 #include "gr.h"
+#include "san.h"
 #include "uapi/gr.h"
 
 #define likely(x) __builtin_expect(!!(x), 1)
@@ -176,6 +177,8 @@ struct g {
 	size_t stack_size;
 	bool stack_default; /* g.c: of the runtime's default size */
 	bool canary; /* no guard page: the lowest word is zero, or it overflowed */
+	struct g *all_next, *all_prev; /* of other sizes than the default */
+	struct san_g san;
 };
 
 /* ---- timers (timer.c): a 4-ary heap per P ---- */

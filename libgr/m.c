@@ -56,6 +56,7 @@ static void *m_main(void *arg)
 	m->tid = syscall(SYS_gettid);
 	m->rng = m->tid * 2654435761u | 1;
 	m_set_self(m);
+	san_g0_new(&m->g0);
 	proc = sched.ops->attach(m, true);
 	joined();
 	if (proc >= GR_NO_PROC) {

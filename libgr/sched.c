@@ -237,10 +237,13 @@ static __attribute__((always_inline)) inline void switch_from(struct m *m, struc
 	m->prev = g;
 	if (next) {
 		begin_turn(m, next, inherit);
+		san_leave(g, next, !g->commit);
 		gr_switch(&g->sp, next->sp);
 	} else {
+		san_leave(g, &m->g0, !g->commit);
 		gr_switch(&g->sp, m->g0.sp);
 	}
+	san_arrive(g);
 }
 
 void sched_began(void)
@@ -486,7 +489,9 @@ static void run(struct m *m, struct g *g, bool inherit)
 	if (m->spinning)
 		sched_stop_spinning(m);
 	begin_turn(m, g, inherit);
+	san_leave(&m->g0, g, false);
 	gr_switch(&m->g0.sp, g->sp);
+	san_arrive(&m->g0);
 	/* maybe another goroutine came back than the one we went to */
 	m->curg = NULL;
 	finish_prev(m);
