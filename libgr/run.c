@@ -275,6 +275,7 @@ int gr_info(struct gr_info *info)
 	*info = (struct gr_info){
 		.size = sizeof(*info),
 		.backend = sched.ops->name,
+		.guard = stack_guard_name(),
 		.nr_procs = sched.nr_procs,
 		.nr_threads = atomic_load(&sched.nr_ms),
 		.nr_goroutines = atomic_load(&sched.nr_gs),
