@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "rt.h"
 #include "runq.h"
 #include "sched.h"
 #include "scope.h"
@@ -14,6 +15,8 @@
 #include "switch.h"
 
 #define GFREE_MAX 64
+#define GFREE_BATCH 32 /* stacks that move at once between a P's cache and stack.c */
+#define ID_BATCH 64
 
 /* first and last code on a goroutine's stack; entered and left in a runtime section */
 static void g_main(void *arg)
@@ -22,7 +25,7 @@ static void g_main(void *arg)
 
 	san_arrive(g);
 	sched_began();
-	rt_exit();
+	rt_exit_m(m_self());
 	if (g->fn)
 		g->fn(g->arg);
 	else
@@ -34,8 +37,22 @@ static void g_main(void *arg)
 			 (unsigned long long)g->id, g->name ? g->name : "unnamed");
 	if (g->ended)
 		g->ended(g);
-	rt_enter();
+	rt_enter_inline();
 	sched_ended(g);
+}
+
+/* half of p's cache to all */
+static NOINLINE void spill(struct p *p)
+{
+	struct g *last = p->gfree, *rest;
+
+	for (int i = 1; i < GFREE_BATCH; i++)
+		last = last->next;
+	rest = last->next;
+	last->next = NULL;
+	stack_put_list(p->gfree);
+	p->gfree = rest;
+	p->nr_gfree -= GFREE_BATCH;
 }
 
 /* m's thread has left g's stack */
@@ -44,14 +61,20 @@ void g_free_local(struct m *m, struct g *g)
 	struct p *p = m->p;
 
 	san_g_gone(g);
-	atomic_fetch_sub_explicit(&sched.nr_gs, 1, memory_order_relaxed);
-	if (p && p->nr_gfree < GFREE_MAX && g->stack_default) {
-		g->next = p->gfree;
-		p->gfree = g;
-		p->nr_gfree++;
+	if (likely(p)) {
+		/* only the holder writes it */
+		atomic_store_explicit(&p->nr_ended, p->nr_ended + 1, memory_order_relaxed);
+		if (likely(g->stack_default)) {
+			g->next = p->gfree;
+			p->gfree = g;
+			if (++p->nr_gfree > GFREE_MAX)
+				spill(p);
+			return;
+		}
 	} else {
-		stack_put(g);
+		atomic_fetch_sub_explicit(&sched.nr_gs, 1, memory_order_relaxed);
 	}
+	stack_put(g);
 }
 
 void g_fini_local(struct p *p)
@@ -65,20 +88,49 @@ void g_fini_local(struct p *p)
 	p->nr_gfree = 0;
 }
 
-static struct g *g_get(struct p *p, size_t size)
+static inline struct g *g_get(struct p *p, size_t size)
 {
 	struct g *g;
 
-	if (p && p->gfree && size == sched.stack_size) {
+	if (likely(p && size == sched.stack_size)) {
+		if (unlikely(!p->gfree))
+			p->gfree = stack_get_list(GFREE_BATCH, &p->nr_gfree);
 		g = p->gfree;
-		p->gfree = g->next;
-		p->nr_gfree--;
-		return g;
+		if (likely(g)) {
+			p->gfree = g->next;
+			p->nr_gfree--;
+			return g;
+		}
 	}
 	g = stack_get(size);
 	if (g)
 		g->stack_default = size == sched.stack_size;
 	return g;
+}
+
+/* numbers are dealt out to Ps in batches: unique, and in order on each of them */
+static inline uint64_t next_id(struct p *p)
+{
+	if (unlikely(!p))
+		return atomic_fetch_add_explicit(&sched.next_id, 1, memory_order_relaxed) + 1;
+	if (unlikely(p->next_id == p->end_id)) {
+		p->next_id = atomic_fetch_add_explicit(&sched.next_id, ID_BATCH,
+						       memory_order_relaxed);
+		p->end_id = p->next_id + ID_BATCH;
+	}
+	return ++p->next_id;
+}
+
+int g_count(void)
+{
+	int64_t n = atomic_load_explicit(&sched.nr_gs, memory_order_relaxed);
+
+	for (int i = 0; i < sched.nr_procs; i++)
+		n += (int64_t)(atomic_load_explicit(&sched.procs[i].nr_spawned,
+						    memory_order_relaxed) -
+			       atomic_load_explicit(&sched.procs[i].nr_ended,
+						    memory_order_relaxed));
+	return (int)n;
 }
 
 int g_check_attr(const struct gr_attr *attr, size_t *size)
@@ -101,14 +153,15 @@ int g_check_attr(const struct gr_attr *attr, size_t *size)
 struct g *g_new(void (*fn)(void *), void *arg, const struct gr_attr *attr, size_t size)
 {
 	struct m *m = m_self();
-	struct g *g = g_get(m ? m->p : NULL, size);
+	struct p *p = m ? m->p : NULL;
+	struct g *g = g_get(p, size);
 
 	if (!g)
 		return NULL;
 	g->fn = fn;
 	g->arg = arg;
 	g->name = attr ? attr->name : NULL;
-	g->id = atomic_fetch_add_explicit(&sched.next_id, 1, memory_order_relaxed) + 1;
+	g->id = next_id(p);
 	g->next = NULL;
 	g->cancellable = false;
 	atomic_store_explicit(&g->cancelled, false, memory_order_relaxed);
@@ -122,7 +175,10 @@ struct g *g_new(void (*fn)(void *), void *arg, const struct gr_attr *attr, size_
 	san_g_new(g);
 	g->sp = gr_switch_init(stack_top(g), g_main, g);
 	atomic_store_explicit(&g->status, G_WAITING, memory_order_relaxed);
-	atomic_fetch_add_explicit(&sched.nr_gs, 1, memory_order_relaxed);
+	if (likely(p)) /* only the holder writes it */
+		atomic_store_explicit(&p->nr_spawned, p->nr_spawned + 1, memory_order_relaxed);
+	else
+		atomic_fetch_add_explicit(&sched.nr_gs, 1, memory_order_relaxed);
 	return g;
 }
 
@@ -130,6 +186,7 @@ int gr_go_with(void (*fn)(void *), void *arg, const struct gr_attr *attr)
 {
 	size_t size;
 	struct g *g;
+	struct m *m;
 	int ret;
 
 	if (!fn)
@@ -137,11 +194,12 @@ int gr_go_with(void (*fn)(void *), void *arg, const struct gr_attr *attr)
 	ret = g_check_attr(attr, &size);
 	if (ret)
 		return ret;
-	rt_enter();
+	m = rt_enter_inline();
 	g = g_new(fn, arg, attr, size);
 	if (g)
-		g_ready(g);
-	rt_exit();
+		g_ready_m(m, g);
+	if (m)
+		rt_exit_m(m);
 	return g ? 0 : -ENOMEM;
 }
 

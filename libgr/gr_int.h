@@ -224,6 +224,7 @@ struct p {
 	/* holder only */
 	struct g *gfree; /* dead goroutines with their stacks */
 	int nr_gfree;
+	uint64_t next_id, end_id; /* numbers of goroutines that are this P's to give */
 	uint32_t poll_tick; /* turns since requests were submitted */
 	uint64_t clock_at;  /* cpu_cycles() at the last look at the clock for the timers */
 	uint32_t inherits; /* goroutines in a row that came from runnext */
@@ -243,7 +244,7 @@ struct p {
 	struct m *_Atomic poller;
 
 	/* counters: holder writes, anyone reads */
-	_Atomic uint64_t nr_sched, nr_steals, nr_enters, nr_fired;
+	_Atomic uint64_t nr_sched, nr_steals, nr_enters, nr_fired, nr_spawned, nr_ended;
 } __attribute__((aligned(CACHELINE)));
 
 /* ---- M: a kernel thread ---- */

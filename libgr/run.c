@@ -278,7 +278,7 @@ int gr_info(struct gr_info *info)
 		.guard = stack_guard_name(),
 		.nr_procs = sched.nr_procs,
 		.nr_threads = atomic_load(&sched.nr_ms),
-		.nr_goroutines = atomic_load(&sched.nr_gs),
+		.nr_goroutines = g_count(),
 		.nr_idle = (int)mirror->nr_idle,
 		.handoffs = mirror->handoffs,
 		.blocks = mirror->blocks,

@@ -21,7 +21,7 @@ struct sched {
 	_Atomic bool running;  /* gr_go() from plain threads is welcome */
 	_Atomic bool stopping; /* Ms leave at their next scheduling point */
 	_Atomic uint64_t next_id;
-	_Atomic int nr_gs;
+	_Atomic int nr_gs; /* without those that Ps counted: g_count() */
 	_Atomic int nr_ms; /* a futex: gr_run() waits for 0 */
 
 	struct lock globq_lock;
@@ -72,6 +72,8 @@ _Noreturn void sched_ended(struct g *g);
 /* after the switch away from a goroutine that ended */
 void g_free_local(struct m *m, struct g *g);
 void g_fini_local(struct p *p);
+/* goroutines alive; about, while they come and go */
+int g_count(void);
 
 /* ---- m.c ---- */
 /* Start another thread; -EAGAIN at the limit, which is warned of once. */

@@ -50,7 +50,7 @@
 #define SLAB_FROM 1024
 #define IOV_BATCH 64   /* this array may stand on a small stack */
 #define KEEP ((size_t)16 << 10)
-#define TRIM_EVERY 16
+#define TRIM_EVERY 512
 #define TRIM_AFTER 256
 
 /* In the slab's first page: never malloc() in a runtime section. A thread that was held back
@@ -404,11 +404,37 @@ void stack_put(struct g *g)
 		put_odd(g);
 		return;
 	}
-	trim(g);
+	g->next = NULL;
+	stack_put_list(g);
+}
+
+void stack_put_list(struct g *list)
+{
+	struct g *last = list;
+
+	for (trim(last); last->next; trim(last))
+		last = last->next;
 	lock_acquire(&stacks.lock);
-	g->next = stacks.free;
-	stacks.free = g;
+	last->next = stacks.free;
+	stacks.free = list;
 	lock_release(&stacks.lock);
+}
+
+struct g *stack_get_list(int max, int *n)
+{
+	struct g *list, **end = &list;
+
+	*n = 0;
+	lock_acquire(&stacks.lock);
+	list = stacks.free;
+	while (*n < max && *end) {
+		end = &(*end)->next;
+		++*n;
+	}
+	stacks.free = *end;
+	lock_release(&stacks.lock);
+	*end = NULL;
+	return list;
 }
 
 /* ---- all of them ---- */

@@ -19,6 +19,9 @@ extern enum stack_guard stack_guard_best;
 struct g *stack_get(size_t size);
 /* Take it back; not the running stack. */
 void stack_put(struct g *g);
+/* the same for several of the default size, linked by next: up to max that were used before */
+struct g *stack_get_list(int max, int *n);
+void stack_put_list(struct g *list);
 /* where the first frame goes */
 void *stack_top(struct g *g);
 /* end of the stack's memory, above the descriptor */
