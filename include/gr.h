@@ -321,21 +321,23 @@ void gr_timer_release(struct gr_timer *t);
 struct gr_mutex {
 	uint32_t lock, state;
 	void *head, *tail;
+	int64_t since;
 	uint64_t owner;		/* debug builds */
+	uint32_t turns, pad;
 };
-#define GR_MUTEX_INIT { 0, 0, NULL, NULL, 0 }
+#define GR_MUTEX_INIT { 0, 0, NULL, NULL, 0, 0, 0, 0 }
 int gr_mutex_lock(struct gr_mutex *m, int64_t deadline);
-/* -EPERM it was not locked; a debug build also aborts when another goroutine had locked it. [any] */
+/* -EPERM it was not locked. May let a goroutine run that waits for it. [any] */
 int gr_mutex_unlock(struct gr_mutex *m);
 
 /* Many readers or one writer. A writer that waits keeps new readers out; the readers that came
  * before its unlock go first. */
 struct gr_rwmutex {
 	uint32_t lock, state;
-	uint32_t readers, writer;
 	void *rhead, *rtail, *whead, *wtail;
 };
-#define GR_RWMUTEX_INIT { 0, 0, 0, 0, NULL, NULL, NULL, NULL }
+#define GR_RWMUTEX_INIT { 0, 0, NULL, NULL, NULL, NULL }
+/* -EOVERFLOW more than 16 million readers at once */
 int gr_rwmutex_rlock(struct gr_rwmutex *m, int64_t deadline);
 int gr_rwmutex_runlock(struct gr_rwmutex *m);	/* -EPERM not read-locked */
 int gr_rwmutex_lock(struct gr_rwmutex *m, int64_t deadline);

@@ -1,33 +1,47 @@
 // SPDX-License-Identifier: MIT
 /*
- * mutex.c - gr_mutex: mutual exclusion for goroutines and plain threads, first come first served.
+ * mutex.c - gr_mutex: mutual exclusion for goroutines and plain threads.
  *
- * Job: uncontended, one exchange on m->state and no runtime section. As soon as somebody
- * queues, unlock hands the mutex over to the longest waiter: nobody barges in, nobody starves.
- * Callers: any thread.
- * Invariants (m->lock protects the queue and every change from and to QUEUED):
- *   I1 FREE -> HELD and HELD -> FREE are single exchanges that anybody may make.
- *   I2 HELD -> QUEUED, QUEUED -> anything: only with m->lock held.
- *   I3 QUEUED means the queue is not empty. (All of it may have timed out.)
- *   I4 at a hand-over the state never becomes FREE: it is the new owner's mutex.
- * Lifetime: the mutex may be freed by the next owner, so unlock touches it for the last time
- * before it lets him go: FREE is the last access on the fast path; a claimed waiter sleeps until
- * waiter_wake(), which comes after m->lock was released; and where all waiters timed out (FREE
- * under m->lock) each of them still has to take m->lock after us before its call returns.
+ * Job: uncontended, one exchange each and no runtime section. Contended, whoever runs may take a
+ * free mutex, also before those who wait (barging): a mutex that is handed over costs a switch
+ * for each unlock. One waiter at a time is awake to compete. One that lost and has waited for
+ * SYNC_STARVED makes the mutex STARVING: it is handed over, in order, until the next in the queue
+ * has not waited that long. So nobody starves, and the price is paid only then.
+ * Callers: any thread. Source of the algorithm: Go's sync.Mutex.
+ *
+ * State bits; the queue and WAITERS, STARVING change only with m->lock held:
+ *   LOCKED    somebody owns it
+ *   WAITERS   the queue is not empty
+ *   WOKEN     somebody is awake and competes, woken or spinning: unlock wakes nobody else
+ *   STARVING  unlock hands over; implies LOCKED and WAITERS
+ * Invariants:
+ *   I1 free with waiters that are still claimable: WOKEN. Who has it, and only he, clears it, when
+ *      he takes the mutex or goes to sleep (m->lock held, mutex LOCKED: the owner's unlock comes
+ *      later and sees WAITERS without WOKEN). If there are two (a spinner, and a waiter that was
+ *      woken at the same time) the first of them clears it: that costs one wake-up too many.
+ *   I2 a waiter that was claimed either owns the mutex (LW_OWNER) or competes; one that timed
+ *      out or was cancelled was not claimed, so no wake-up goes with it.
+ *   I3 at a hand-over LOCKED stays set: no newcomer comes between.
+ * Lifetime: the mutex may be freed by the next owner as soon as its calls have returned, so an
+ * unlock touches it for the last time before it lets him go:
+ *   - without waiters to wake, the exchange that clears LOCKED is the last access;
+ *   - else that happens with m->lock held, and every waiter, also one that is claimed or has timed
+ *     out, returns only after us: claimed, it sleeps until waiter_wake(), which comes after
+ *     m->lock was released; timed out, it has to take m->lock.
  * Order: A1 every exchange that takes the mutex  pairs with  R1 the one that frees it. At a
  * hand-over waiter_wake() carries the order (wait.R1, g_ready()).
- * Rejected: barging with a starvation mode (Go): faster under contention, but hand-over order
- * cannot be explained in one line. To be measured before it is added.
+ * A P that nobody takes away: with WOKEN set unlock does not enter the scheduler, and on one P
+ * the one who was woken would wait until the owner's slice ends, or for ever where nothing ends
+ * it. So an owner that passes a waiter for SYNC_STARVED yields (tired()).
  */
-#include <errno.h>
+#include "sync.h"
 
-#include "gr_int.h"
+enum { LOCKED = 1, WAITERS = 2, WOKEN = 4, STARVING = 8 };
 
-enum { FREE, HELD, QUEUED };
+#define LOOK_EVERY 32 /* unlocks that pass a woken waiter, between looks at the clock */
 
-_Static_assert(sizeof(struct lock) == sizeof(uint32_t), "gr_mutex.lock is a struct lock");
-_Static_assert(offsetof(struct gr_mutex, tail) == offsetof(struct gr_mutex, head) +
-	       offsetof(struct waitq, tail), "gr_mutex.head, tail are a struct waitq");
+SYNC_HAS_LOCK(gr_mutex);
+SYNC_HAS_WAITQ(gr_mutex, head, tail);
 
 static inline struct lock *lock_of(struct gr_mutex *m)
 {
@@ -48,92 +62,271 @@ static inline bool change(struct gr_mutex *m, uint32_t from, uint32_t to)
 
 static inline uint32_t state_of(struct gr_mutex *m)
 {
-	/* relaxed: decides which exchange to try, or is read under m->lock */
+	/* relaxed: decides which exchange to try */
 	return __atomic_load_n(&m->state, __ATOMIC_RELAXED);
 }
 
-/* True: locked after all. False: the state is QUEUED, and stays so while we hold m->lock. */
-static bool take_or_mark(struct gr_mutex *m)
+static void clear(struct gr_mutex *m, uint32_t bits)
+{
+	/* R1, if LOCKED is among them */
+	__atomic_fetch_and(&m->state, ~bits, __ATOMIC_RELEASE);
+}
+
+/* ---- owner, in debug builds ---- */
+
+#ifdef GR_DEBUG
+static void set_owner(struct gr_mutex *m, uint64_t id)
+{
+	/* relaxed: only who wrote its own number there can find it */
+	__atomic_store_n(&m->owner, id, __ATOMIC_RELAXED);
+}
+
+static bool is_mine(struct gr_mutex *m)
+{
+	return __atomic_load_n(&m->owner, __ATOMIC_RELAXED) == sync_caller();
+}
+#define OWNED(m) set_owner(m, sync_caller())
+#define DISOWNED(m) set_owner(m, 0)
+#else
+#define is_mine(m) false
+#define OWNED(m) ((void)0)
+#define DISOWNED(m) ((void)0)
+#endif
+
+int mutex_check_locked(struct gr_mutex *m, const char *who)
+{
+	if (!(state_of(m) & LOCKED))
+		return SYNC_MISUSE(-EPERM, "%s: the mutex is not locked", who);
+#ifdef GR_DEBUG
+	if (!is_mine(m))
+		gr_throw("%s: the mutex was locked by another goroutine or thread", who);
+#endif
+	(void)who;
+	return 0;
+}
+
+/* ---- lock ---- */
+
+/* in state s the mutex is free: take it, and give back WOKEN */
+static bool take(struct gr_mutex *m, uint32_t s, struct lock_waiter *lw)
+{
+	if (!change(m, s, (s | LOCKED) & ~(lw->awake ? WOKEN : 0)))
+		return false;
+	m->turns = 0;
+	return true;
+}
+
+/* True: locked. While it spins nobody else need be woken. */
+static bool spin(struct gr_mutex *m, const struct m *self, struct lock_waiter *lw)
+{
+	for (int i = 0; i < SYNC_SPINS;) {
+		uint32_t s = state_of(m);
+
+		if (!(s & LOCKED)) {
+			if (take(m, s, lw))
+				return true;
+			continue;
+		}
+		if ((s & STARVING) || !sync_can_spin(self))
+			return false;
+		if (!lw->awake && (s & (WAITERS | WOKEN)) == WAITERS && change(m, s, s | WOKEN))
+			lw->awake = true;
+		sync_spin();
+		i++;
+	}
+	return false;
+}
+
+/* With m->lock held. True: locked after all. False: it was LOCKED when WAITERS was set. */
+static bool take_or_mark(struct gr_mutex *m, struct lock_waiter *lw)
 {
 	for (;;) {
-		if (change(m, FREE, HELD))
-			return true;
-		if (state_of(m) == QUEUED || change(m, HELD, QUEUED))
+		uint32_t s = state_of(m);
+
+		if (!(s & LOCKED)) {
+			if (take(m, s, lw))
+				return true;
+		} else if (change(m, s, ((s & ~(lw->awake ? WOKEN : 0)) | WAITERS |
+					 (lw->starved ? STARVING : 0)))) {
+			lw->awake = false;
 			return false;
+		}
 	}
 }
 
-static void give_up(struct gr_mutex *m, struct waiter *w)
+static void give_up(struct gr_mutex *m, struct lock_waiter *lw)
 {
 	lock_acquire(lock_of(m));
-	waitq_remove(queue_of(m), &w->node);
+	waitq_remove(queue_of(m), &lw->w.node);
 	if (!queue_of(m)->head)
-		change(m, QUEUED, HELD); /* I3; FREE or HELD already: nothing to do */
+		clear(m, WAITERS | STARVING);
 	lock_release(lock_of(m));
 }
 
 static NOINLINE int lock_slow(struct gr_mutex *m, int64_t deadline)
 {
-	struct waiter w;
-	int ret;
+	struct m *self = rt_enter();
+	struct lock_waiter lw;
+	int ret = 0;
 
-	rt_enter();
-	lock_acquire(lock_of(m));
-	if (take_or_mark(m)) {
-		lock_release(lock_of(m));
-		rt_exit();
-		return 0;
+	lw.since = 0;
+	lw.awake = lw.starved = false;
+	while (!spin(m, self, &lw)) {
+		lock_acquire(lock_of(m));
+		if (take_or_mark(m, &lw)) {
+			lock_release(lock_of(m));
+			break;
+		}
+		lock_waiter_push(queue_of(m), &lw);
+		ret = waiter_wait(&lw.w, lock_of(m), deadline, WAIT_MUTEX);
+		if (ret)
+			give_up(m, &lw);
+		if (ret || lw.w.result == LW_OWNER)
+			break;
+		lock_waiter_woken(&lw);
+		self = m_self();
 	}
-	waiter_init(&w);
-	waitq_push(queue_of(m), &w.node);
-	ret = waiter_wait(&w, lock_of(m), deadline, WAIT_MUTEX);
-	if (ret)
-		give_up(m, &w);
 	rt_exit();
 	return ret;
+}
+
+/* Free, maybe with waiters: pass them. */
+static bool try_lock(struct gr_mutex *m)
+{
+	for (;;) {
+		uint32_t s = state_of(m);
+
+		if (s & LOCKED)
+			return false;
+		if (change(m, s, s | LOCKED))
+			return true;
+	}
 }
 
 int gr_mutex_lock(struct gr_mutex *m, int64_t deadline)
 {
-	if (likely(change(m, FREE, HELD)))
-		return 0;
-	return deadline == GR_NOW ? -EAGAIN : lock_slow(m, deadline);
+	int ret = 0;
+
+	if (unlikely(!m))
+		return -EINVAL;
+	if (unlikely(!change(m, 0, LOCKED)) && !try_lock(m)) {
+		if (deadline == GR_NOW)
+			return -EAGAIN;
+		if (is_mine(m) && deadline == GR_FOREVER)
+			return SYNC_MISUSE(-EDEADLK, "%s: the caller has it already", __func__);
+		ret = lock_slow(m, deadline);
+	}
+	if (!ret)
+		OWNED(m);
+	return ret;
 }
 
-/* -EAGAIN: the waiters have gone in the meantime, take the fast path again. */
-static NOINLINE int unlock_slow(struct gr_mutex *m)
+/* ---- unlock ---- */
+
+/* With m->lock held and somebody to wake: let one go. NULL: all of them have timed out. */
+static struct wnode *pass_on(struct gr_mutex *m, uint32_t s)
 {
-	struct wnode *w;
+	struct waitq *q = queue_of(m);
+	struct wnode *n = waitq_pop(q);
+	uint32_t gone = n && q->head ? 0 : WAITERS | STARVING;
+
+	if (!n) {
+		clear(m, gone | LOCKED);
+	} else if (s & STARVING) {
+		n->w->result = LW_OWNER; /* I3 */
+		if (!gone && !lock_waiter_starves(q))
+			gone = STARVING;
+		if (gone)
+			clear(m, gone);
+	} else {
+		n->w->result = LW_COMPETE;
+		do
+			s = state_of(m);
+		while (!change(m, s, ((s & ~(gone | LOCKED)) | WOKEN)));
+	}
+	return n;
+}
+
+static inline bool wakes_nobody(uint32_t s)
+{
+	return !(s & WAITERS) || (s & (WOKEN | STARVING)) == WOKEN;
+}
+
+/* False: the waiters have gone, or one is awake, since the caller looked. */
+static NOINLINE bool unlock_waiters(struct gr_mutex *m)
+{
+	struct wnode *n = NULL;
+	bool done = false;
+	uint32_t s;
 
 	rt_enter();
 	lock_acquire(lock_of(m));
-	if (state_of(m) != QUEUED) {
-		lock_release(lock_of(m));
-		rt_exit();
-		return -EAGAIN;
+	s = state_of(m);
+	if (!wakes_nobody(s)) {
+		n = pass_on(m, s);
+		done = true;
 	}
-	w = waitq_pop(queue_of(m));
-	if (!w)
-		change(m, QUEUED, FREE);
-	else if (!queue_of(m)->head)
-		change(m, QUEUED, HELD); /* I3, I4 */
 	lock_release(lock_of(m));
-	if (w)
-		waiter_wake(w->w);
+	if (n)
+		waiter_wake(n->w);
 	rt_exit();
-	return 0;
+	return done;
+}
+
+static int unlock(struct gr_mutex *m)
+{
+	for (;;) {
+		uint32_t s = state_of(m);
+
+		if (!(s & LOCKED))
+			return -EPERM;
+		if (wakes_nobody(s) ? change(m, s, s & ~LOCKED) : unlock_waiters(m))
+			return 0;
+	}
+}
+
+int mutex_unlock_local(struct gr_mutex *m)
+{
+	DISOWNED(m);
+	return unlock(m);
+}
+
+/* By the owner: it keeps passing somebody who was woken, and has done so for long. */
+static bool tired(struct gr_mutex *m)
+{
+	int64_t now;
+
+	if (!(state_of(m) & WOKEN) || ++m->turns % LOOK_EVERY)
+		return false;
+	now = gr_now();
+	if (m->turns == LOOK_EVERY)
+		m->since = now;
+	if (now - m->since < SYNC_STARVED)
+		return false;
+	m->turns = 0;
+	return true;
+}
+
+static NOINLINE int unlock_slow(struct gr_mutex *m)
+{
+	bool yield = (state_of(m) & LOCKED) && tired(m);
+	int ret = unlock(m);
+
+	if (yield && !ret)
+		gr_yield(); /* -EPERM and no more, on a plain thread */
+	return ret;
 }
 
 int gr_mutex_unlock(struct gr_mutex *m)
 {
-	int ret;
-
-	do {
-		if (likely(change(m, HELD, FREE)))
-			return 0;
-		if (state_of(m) == FREE)
-			return -EPERM;
-		ret = unlock_slow(m);
-	} while (ret == -EAGAIN);
-	return ret;
+	if (unlikely(!m))
+		return -EINVAL;
+#ifdef GR_DEBUG
+	if (mutex_check_locked(m, __func__))
+		return -EPERM;
+	DISOWNED(m);
+#endif
+	if (likely(change(m, LOCKED, 0)))
+		return 0;
+	return unlock_slow(m);
 }

@@ -2,18 +2,23 @@
 /*
  * wg.c - gr_wg: wait until a count of jobs has come down to zero.
  *
- * Callers: any thread.
- * Invariants: count >= 0; count and queue only change with wg->lock held; a waiter queues only
- * while count > 0, and the change to 0 takes every waiter off that has not timed out.
- * Lifetime: the waiter may free the wg when its call returns. So even a wait for a count of 0
- * takes the lock: it then comes after the last access of the gr_wg_done() that made it 0.
+ * Job: while nobody waits, add and done are one exchange. Callers: any thread.
+ * Invariants: I1 count is the number of jobs, and its sign bit, WAITED, says that the queue is not
+ * empty (who is left there without it has timed out). I2 with WAITED set count changes only with wg->lock held; without it only
+ * by an exchange. I3 a waiter queues only while there are jobs, and the change to none takes every
+ * waiter off that has not timed out.
+ * Lifetime: the waiter may free the wg when its call returns. So even a wait for no jobs takes
+ * the lock: it then comes after the last access of the gr_wg_done() that made it 0, which is the
+ * exchange, or the release of the lock.
+ * Order: A1 wait() reads the count  pairs with  R1 the exchange that made it 0; with the lock held
+ * the lock orders it.
  */
-#include <errno.h>
+#include "sync.h"
 
-#include "gr_int.h"
+#define WAITED INT64_MIN
 
-_Static_assert(offsetof(struct gr_wg, tail) == offsetof(struct gr_wg, head) +
-	       offsetof(struct waitq, tail), "gr_wg.head, tail are a struct waitq");
+SYNC_HAS_LOCK(gr_wg);
+SYNC_HAS_WAITQ(gr_wg, head, tail);
 
 static inline struct lock *lock_of(struct gr_wg *wg)
 {
@@ -25,40 +30,72 @@ static inline struct waitq *queue_of(struct gr_wg *wg)
 	return (struct waitq *)&wg->head;
 }
 
-/* claim them all, oldest first, linked by next */
-static struct wnode *take_all(struct waitq *q)
+static inline int64_t count_of(struct gr_wg *wg)
 {
-	struct wnode *list = NULL, **end = &list, *w;
-
-	while ((w = waitq_pop(q))) {
-		*end = w;
-		end = &w->next;
-	}
-	return list;
+	return __atomic_load_n(&wg->count, __ATOMIC_ACQUIRE); /* A1 */
 }
 
-int gr_wg_add(struct gr_wg *wg, int64_t n)
+static inline bool change(struct gr_wg *wg, int64_t from, int64_t to)
 {
-	struct wnode *w = NULL, *next;
+	/* R1 */
+	return __atomic_compare_exchange_n(&wg->count, &from, to, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_RELAXED);
+}
+
+static int misuse(int64_t n)
+{
+	(void)n;
+	return SYNC_MISUSE(-EINVAL, "gr_wg_add: %s", n < 0 ? "below zero" : "the count overflows");
+}
+
+/* With waiters. -EAGAIN: they have gone. */
+static NOINLINE int add_slow(struct gr_wg *wg, int64_t n)
+{
+	struct wnode *list = NULL;
 	int64_t count;
 	int ret = 0;
 
 	rt_enter();
 	lock_acquire(lock_of(wg));
-	if (__builtin_add_overflow(wg->count, n, &count) || count < 0) {
+	count = count_of(wg);
+	if (!(count & WAITED)) {
+		ret = -EAGAIN;
+	} else if (__builtin_add_overflow(count & ~WAITED, n, &count) || count < 0) {
 		ret = -EINVAL;
+	} else if (count) {
+		/* relaxed: I2 */
+		__atomic_store_n(&wg->count, count | WAITED, __ATOMIC_RELAXED);
 	} else {
-		wg->count = count;
-		if (!count)
-			w = take_all(queue_of(wg));
+		waitq_take_all(queue_of(wg), &list);
+		/* those that timed out are still there, but will not look at the count */
+		__atomic_store_n(&wg->count, 0, __ATOMIC_RELEASE);
 	}
 	lock_release(lock_of(wg));
-	for (; w; w = next) {
-		next = w->next; /* *w is gone after waiter_wake() */
-		waiter_wake(w->w);
-	}
+	wake_all(list);
 	rt_exit();
 	return ret;
+}
+
+int gr_wg_add(struct gr_wg *wg, int64_t n)
+{
+	int64_t old, new;
+	int ret;
+
+	if (unlikely(!wg))
+		return -EINVAL;
+	for (;;) {
+		old = count_of(wg);
+		if (unlikely(old & WAITED)) {
+			ret = add_slow(wg, n);
+			if (ret == -EAGAIN)
+				continue;
+			return ret ? misuse(n) : 0;
+		}
+		if (unlikely(__builtin_add_overflow(old, n, &new) || new < 0))
+			return misuse(n);
+		if (likely(change(wg, old, new)))
+			return 0;
+	}
 }
 
 int gr_wg_done(struct gr_wg *wg)
@@ -66,19 +103,55 @@ int gr_wg_done(struct gr_wg *wg)
 	return gr_wg_add(wg, -1);
 }
 
-int gr_wg_wait(struct gr_wg *wg, int64_t deadline)
+/* With the lock held: false if there are no jobs, else WAITED is set. */
+static bool mark(struct gr_wg *wg)
+{
+	int64_t count;
+
+	do {
+		count = count_of(wg);
+		if (!(count & ~WAITED))
+			return false;
+	} while (!change(wg, count, count | WAITED));
+	return true;
+}
+
+static int wait_locked(struct gr_wg *wg, int64_t deadline)
 {
 	struct waiter w;
 	int ret;
 
-	rt_enter();
-	lock_acquire(lock_of(wg));
-	if (!wg->count || deadline == GR_NOW) {
-		ret = wg->count ? -EAGAIN : 0;
+	waiter_init(&w);
+	waitq_push(queue_of(wg), &w.node);
+	ret = waiter_wait(&w, lock_of(wg), deadline, WAIT_WG);
+	if (ret) {
+		lock_acquire(lock_of(wg));
+		waitq_remove(queue_of(wg), &w.node);
+		if (!queue_of(wg)->head)
+			__atomic_fetch_and(&wg->count, ~WAITED, __ATOMIC_RELAXED); /* I1 */
 		lock_release(lock_of(wg));
+	}
+	return ret;
+}
+
+int gr_wg_wait(struct gr_wg *wg, int64_t deadline)
+{
+	struct m *self;
+	int ret = 0;
+
+	if (!wg)
+		return -EINVAL;
+	self = rt_enter();
+	lock_acquire(lock_of(wg));
+	if (!(count_of(wg) & ~WAITED))
+		lock_release(lock_of(wg));
+	else if (deadline == GR_NOW || m_cancelled(self)) {
+		lock_release(lock_of(wg));
+		ret = deadline == GR_NOW ? -EAGAIN : -ECANCELED;
+	} else if (mark(wg)) {
+		ret = wait_locked(wg, deadline);
 	} else {
-		waiter_init(&w);
-		ret = waitq_wait(queue_of(wg), lock_of(wg), &w, deadline, WAIT_WG);
+		lock_release(lock_of(wg));
 	}
 	rt_exit();
 	return ret;

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+/*
+ * cond.c - gr_cond: wait until another one says that something has changed.
+ *
+ * Callers: any thread.
+ * Invariants: I1 the queue is in the order of the calls and changes only with c->lock held. A
+ * waiter is on it before it unlocks the mutex: who signals with the mutex held, or after it was
+ * taken once, finds it. I2 a signal claims the oldest that still waits: never one that comes
+ * later, never one that has timed out or was cancelled, and each return of 0 has its own signal.
+ * I3 the mutex is locked again before wait returns, whatever it returns.
+ * Lifetime: signal and broadcast touch *c for the last time when they release c->lock, before
+ * anybody wakes; one that timed out takes c->lock once more.
+ * Lock order: c->lock -> the mutex's m->lock.
+ * Rejected: moving waiters to the mutex's queue at a broadcast instead of waking them; a mutex that
+ * may be passed has no use for a queue of sleepers that would only be woken one by one.
+ */
+#include "sync.h"
+
+SYNC_HAS_LOCK(gr_cond);
+SYNC_HAS_WAITQ(gr_cond, head, tail);
+
+static inline struct lock *lock_of(struct gr_cond *c)
+{
+	return (struct lock *)&c->lock;
+}
+
+static inline struct waitq *queue_of(struct gr_cond *c)
+{
+	return (struct waitq *)&c->head;
+}
+
+/* Also when cancelled: the caller is going to unlock it. */
+static void lock_again(struct gr_mutex *m)
+{
+	struct g *g = g_self();
+
+	if (g)
+		g->shields++;
+	gr_mutex_lock(m, GR_FOREVER);
+	if (g)
+		g->shields--;
+}
+
+int gr_cond_wait(struct gr_cond *c, struct gr_mutex *m, int64_t deadline)
+{
+	struct waiter w;
+	int ret;
+
+	if (!c || !m)
+		return -EINVAL;
+	ret = mutex_check_locked(m, __func__);
+	if (ret)
+		return ret;
+	if (deadline == GR_NOW)
+		return -EAGAIN;
+	if (m_cancelled(rt_enter())) {
+		rt_exit();
+		return -ECANCELED;
+	}
+	waiter_init(&w);
+	lock_acquire(lock_of(c));
+	waitq_push(queue_of(c), &w.node); /* I1 */
+	mutex_unlock_local(m);
+	ret = waiter_wait(&w, lock_of(c), deadline, WAIT_COND);
+	if (ret) {
+		lock_acquire(lock_of(c));
+		waitq_remove(queue_of(c), &w.node);
+		lock_release(lock_of(c));
+	}
+	rt_exit();
+	lock_again(m); /* I3 */
+	return ret;
+}
+
+int gr_cond_signal(struct gr_cond *c)
+{
+	struct wnode *n;
+
+	if (!c)
+		return -EINVAL;
+	rt_enter();
+	lock_acquire(lock_of(c));
+	n = waitq_pop(queue_of(c)); /* I2 */
+	lock_release(lock_of(c));
+	if (n)
+		waiter_wake(n->w);
+	rt_exit();
+	return n != NULL;
+}
+
+int gr_cond_broadcast(struct gr_cond *c)
+{
+	struct wnode *list;
+	int n;
+
+	if (!c)
+		return -EINVAL;
+	rt_enter();
+	lock_acquire(lock_of(c));
+	n = waitq_take_all(queue_of(c), &list);
+	lock_release(lock_of(c));
+	wake_all(list);
+	rt_exit();
+	return n;
+}
