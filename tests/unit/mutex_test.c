@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* mutex_test.c - gr_mutex: exclusion, FIFO hand-over, deadlines, misuse, free after unlock. */
+/*
+ * mutex_test.c - gr_mutex: exclusion, order, nobody starves, deadlines, cancellation, misuse, free
+ * after unlock. After Go's TestMutex, TestMutexFairness and TestMutexMisuse.
+ */
+#include "cancelled.h"
 #include "gr_int.h"
-#include "mix.h"
 
 #define WORKERS 6
 #define ROUNDS 5000
@@ -101,7 +104,136 @@ static void fifo(void)
 	mix_join();
 	for (int i = 0; i < 8; i++)
 		sorted &= order[i] == i;
-	tap_ok(sorted && next == 8, "%s: handed over in the order of arrival", mix.name);
+	tap_ok(sorted && next == 8, "%s: woken in the order of arrival", mix.name);
+}
+
+/* ---- nobody starves ---- */
+
+#define STARVING 8
+
+static atomic_int has_it, let_go;
+
+static void take_and_hold(void *arg)
+{
+	(void)arg;
+	gr_mutex_lock(&mu, GR_FOREVER);
+	has_it = 1;
+	while (!let_go)
+		gr_sleep(gr_after(50 * GR_US));
+	gr_mutex_unlock(&mu);
+}
+
+static bool starving(void)
+{
+	return __atomic_load_n(&mu.state, __ATOMIC_RELAXED) & STARVING;
+}
+
+/* One that has waited for over 1 ms, woke, and was passed once more: the mutex is its next. */
+static void handed_over(void)
+{
+	int passed = 0, stolen = 0;
+
+	for (int i = 0; i < 500 && passed < 3; i++) {
+		has_it = let_go = 0;
+		gr_mutex_lock(&mu, GR_FOREVER);
+		mix_go(take_and_hold, NULL);
+		while (!queued())
+			gr_sleep(gr_after(50 * GR_US));
+		gr_sleep(gr_after(2 * GR_MS));
+		gr_mutex_unlock(&mu);
+		if (!gr_mutex_lock(&mu, GR_NOW)) {
+			passed++;
+			while (!starving())
+				gr_sleep(gr_after(50 * GR_US));
+			gr_mutex_unlock(&mu);
+			stolen += !gr_mutex_lock(&mu, GR_NOW);
+		}
+		let_go = 1;
+		mix_join();
+	}
+	if (!passed) {
+		tap_skip("who starves is handed it", "the waiter was always faster here");
+		return;
+	}
+	tap_ok(!stolen && !starving(), "%s: who starves is handed it", mix.name);
+}
+
+static void lock_once(void *arg)
+{
+	(void)arg;
+	gr_mutex_lock(&mu, GR_FOREVER);
+	has_it = 1;
+	gr_mutex_unlock(&mu);
+}
+
+/* The owner locks and unlocks and does nothing else, on the only P maybe. */
+static void hammered(void)
+{
+	has_it = 0;
+	gr_mutex_lock(&mu, GR_FOREVER);
+	for (int i = 0; i < 3; i++)
+		mix_go(lock_once, NULL);
+	while (queued() != 3)
+		gr_sleep(gr_after(50 * GR_US));
+	while (!has_it) {
+		gr_mutex_unlock(&mu);
+		gr_mutex_lock(&mu, GR_FOREVER);
+	}
+	gr_mutex_unlock(&mu);
+	mix_join();
+	tap_ok(1, "%s: who waits gets it from one who never stops", mix.name);
+}
+
+static void hold_long(void *arg)
+{
+	(void)arg;
+	while (!let_go) {
+		gr_mutex_lock(&mu, GR_FOREVER);
+		gr_sleep(gr_after(100 * GR_US));
+		gr_mutex_unlock(&mu);
+	}
+}
+
+/* Go's TestMutexFairness */
+static void fair(void)
+{
+	int got = 0;
+
+	let_go = 0;
+	mix_go(hold_long, NULL);
+	for (int i = 0; i < 10; i++) {
+		gr_sleep(gr_after(100 * GR_US));
+		got += !gr_mutex_lock(&mu, GR_FOREVER);
+		gr_mutex_unlock(&mu);
+	}
+	let_go = 1;
+	mix_join();
+	tap_ok(got == 10, "%s: fair to one who comes seldom", mix.name);
+}
+
+/* ---- cancellation ---- */
+
+static int lock_it(void *arg)
+{
+	return gr_mutex_lock(arg, GR_FOREVER);
+}
+
+static int lock_free_one(void *arg)
+{
+	while (!gr_cancelled())
+		gr_yield();
+	return gr_mutex_lock(arg, GR_FOREVER) ? 1 : gr_mutex_unlock(arg);
+}
+
+static void cancelled(void)
+{
+	gr_mutex_lock(&mu, GR_FOREVER);
+	check_cancel("lock", lock_it, &mu);
+	tap_ok(mu.state == 1 && !mu.head, "%s: who gave up left no trace", mix.name);
+	gr_mutex_unlock(&mu);
+	if (mix.nr_procs)
+		tap_ok(cancel_after(0, lock_free_one, &mu) == 0,
+		       "%s: a free one is locked by the cancelled, too", mix.name);
 }
 
 /* ---- the last owner frees the mutex ---- */
@@ -150,6 +282,10 @@ static void body(void)
 {
 	storm();
 	fifo();
+	handed_over();
+	hammered();
+	fair();
+	cancelled();
 	gone_with_last_owner();
 }
 
@@ -157,6 +293,8 @@ int main(void)
 {
 	struct gr_mutex m = GR_MUTEX_INIT;
 
+	tap_ok(gr_mutex_lock(NULL, GR_FOREVER) == -EINVAL && gr_mutex_unlock(NULL) == -EINVAL,
+	       "NULL");
 	tap_ok(gr_mutex_unlock(&m) == -EPERM, "unlock of a free mutex");
 	tap_ok(gr_mutex_lock(&m, GR_NOW) == 0, "free: GR_NOW takes it");
 	tap_ok(gr_mutex_lock(&m, GR_NOW) == -EAGAIN, "not recursive");

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cancelled.h - what a call does in a goroutine that is cancelled: before it, and while it waits.
+ */
+#ifndef CANCELLED_H
+#define CANCELLED_H
+
+#include "mix.h"
+
+/* fn(arg) in a task that is cancelled after us; what it returned */
+static int cancel_after(int64_t us, int (*fn)(void *), void *arg)
+{
+	struct gr_task *t;
+	int result = 0, ret = gr_task_new(&t, fn, arg, NULL);
+
+	if (ret)
+		mix_fatal("gr_task_new", ret);
+	if (us)
+		gr_sleep(gr_after(us * GR_US));
+	gr_task_cancel(t);
+	ret = gr_task_join(t, &result, GR_FOREVER);
+	gr_task_release(t);
+	return ret ? ret : result;
+}
+
+/* fn(arg), which waits for ever, returns -ECANCELED however late it is cancelled */
+__attribute__((unused)) static void check_cancel(const char *what, int (*fn)(void *), void *arg)
+{
+	static const int64_t late[] = { 0, 20, 200, 2000 };
+	int wrong = 0;
+
+	if (!mix.nr_procs)
+		return; /* plain threads are not cancelled */
+	for (int i = 0; i < 4; i++)
+		wrong += cancel_after(late[i], fn, arg) != -ECANCELED;
+	tap_ok(!wrong, "%s: %s: cancelled", mix.name, what);
+}
+
+#endif /* CANCELLED_H */
