@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* wg_test.c - gr_wg: all waiters wait for all jobs, deadlines, misuse, free after wait. */
-#include "mix.h"
+/*
+ * wg_test.c - gr_wg: all waiters wait for all jobs, deadlines, cancellation, misuse, free after
+ * wait. After Go's TestWaitGroup, TestWaitGroupMisuse and TestWaitGroupRace.
+ */
+#include "cancelled.h"
 
 static struct gr_wg wg = GR_WG_INIT, started = GR_WG_INIT;
 static atomic_int jobs, too_early, waited, timed_out, other;
@@ -114,8 +117,76 @@ static void gone_after_wait(void)
 	tap_ok(!touched, "%s: nobody writes to a wg after the wait", mix.name);
 }
 
+/* ---- Go's TestWaitGroupRace: the last done and the wait at once ---- */
+
+static atomic_int count;
+
+static void count_done(void *arg)
+{
+	count++;
+	gr_wg_done(arg);
+}
+
+static void race(void)
+{
+	int wrong = 0;
+
+	for (int i = 0; i < 500; i++) {
+		struct gr_wg w = GR_WG_INIT;
+
+		count = 0;
+		gr_wg_add(&w, 1);
+		mix_go(count_done, &w);
+		gr_wg_add(&w, 1);
+		mix_go(count_done, &w);
+		wrong += gr_wg_wait(&w, GR_FOREVER) || count != 2;
+	}
+	mix_join();
+	tap_ok(!wrong, "%s: the wait returns after the last", mix.name);
+}
+
+/* ---- add while others wait ---- */
+
+static void add_beside_waiters(void)
+{
+	waited = other = 0;
+	gr_wg_add(&wg, 1);
+	gr_wg_add(&started, 3);
+	jobs = 20; /* what waiter() wants to see */
+	for (int i = 0; i < 3; i++)
+		mix_go(waiter, NULL);
+	gr_wg_wait(&started, GR_FOREVER);
+	while (!*(void *volatile *)&wg.head)
+		gr_sleep(gr_after(50 * GR_US));
+	tap_ok(gr_wg_add(&wg, 2) == 0 && gr_wg_add(&wg, -4) == -EINVAL &&
+	       gr_wg_add(&wg, INT64_MAX) == -EINVAL && gr_wg_done(&wg) == 0 &&
+	       gr_wg_done(&wg) == 0 && !waited, "%s: counted while others wait", mix.name);
+	tap_ok(gr_wg_wait(&wg, GR_NOW) == -EAGAIN, "%s: one is missing", mix.name);
+	gr_wg_done(&wg);
+	mix_join();
+	tap_ok(waited == 3 && !other && !wg.count && !wg.head, "%s: and they return", mix.name);
+}
+
+/* ---- cancellation ---- */
+
+static int wait_it(void *arg)
+{
+	return gr_wg_wait(arg, GR_FOREVER);
+}
+
+static void cancelled(void)
+{
+	gr_wg_add(&wg, 1);
+	check_cancel("wait", wait_it, &wg);
+	tap_ok(wg.count == 1 && !wg.head, "%s: who gave up left no trace", mix.name);
+	gr_wg_done(&wg);
+}
+
 static void body(void)
 {
+	race();
+	add_beside_waiters();
+	cancelled();
 	many();
 	gone_after_look();
 	gone_after_wait();
@@ -125,6 +196,8 @@ int main(void)
 {
 	struct gr_wg w = GR_WG_INIT;
 
+	tap_ok(gr_wg_add(NULL, 1) == -EINVAL && gr_wg_done(NULL) == -EINVAL &&
+	       gr_wg_wait(NULL, GR_NOW) == -EINVAL, "NULL");
 	tap_ok(gr_wg_wait(&w, GR_FOREVER) == 0, "nothing to wait for");
 	tap_ok(gr_wg_wait(&w, GR_NOW) == 0, "not even for GR_NOW");
 	tap_ok(gr_wg_done(&w) == -EINVAL && w.count == 0, "below 0 is refused");
