@@ -9,9 +9,10 @@ LIBDIR ?= $(PREFIX)/lib
 CC ?= cc
 OPT ?= -O2 -g
 SAN ?=
-B := build$(if $(SAN),-$(SAN))
+DEBUG =
+B := build$(if $(SAN),-$(SAN))$(if $(DEBUG),-debug)
 WARN := -Wall -Wextra
-CPPFLAGS += -D_GNU_SOURCE -Iinclude -iquote libgr
+CPPFLAGS += -D_GNU_SOURCE -Iinclude -iquote libgr $(if $(DEBUG),-DGR_DEBUG)
 CFLAGS += -std=gnu11 $(OPT) $(WARN) -MMD -MP $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 LIBS := -luring -pthread
 CACHE := $(or $(GR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gr)
@@ -28,7 +29,8 @@ KTESTS := $(patsubst tests/kselftest/%.c,build/kselftest/%,$(wildcard tests/ksel
 all: $(B)/libgr.a $(B)/$(SONAME) $(EXAMPLES)
 
 help:
-	@echo "make            the library and the examples, into build/"
+	@echo "make            the library and the examples, into build/; with DEBUG=1 into build-debug/,"
+	@echo "                where misuse ends in an abort that names it"
 	@echo "make run        install what is missing, build, run the demonstration"
 	@echo "make check      install what is missing (builds a KASAN kernel once), run all tests"
 	@echo "make check-all  ... and in PREEMPT_RT and KCSAN kernels, built on first use"
@@ -129,7 +131,10 @@ kmod:
 	@cp build/kmod/kmod/gr.ko build/kmod/gr.ko
 
 test: $(UNIT) all
-	@tests/host.sh unit 60 $(UNIT) tests/readme.sh tests/httpd.sh; tests/tap.py build/unit.tap
+	@$(MAKE) --no-print-directory -s DEBUG=1 build-debug/unit/debug_test
+	@tests/host.sh unit 60 $(UNIT) tests/readme.sh tests/httpd.sh; \
+		tests/host.sh misuse 60 build-debug/unit/debug_test; \
+		tests/tap.py build/unit.tap build/misuse.tap
 
 test-vm: $(UNIT) $(KTESTS) $(B)/examples/block $(B)/taste
 	@tests/vm/suite.sh $(UNIT) -- $(KTESTS); tests/tap.py build/vm/6.12.tap build/vm/6.1.tap \

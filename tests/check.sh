@@ -37,6 +37,9 @@ tests/host.sh system 120 tests/readme.sh tests/httpd.sh
 step "unit tests with sanitizers"
 $MAKE SAN=address,undefined build-unit > build/asan.log 2>&1 || cat build/asan.log
 tests/host.sh asan 300 "${ASAN[@]}"
+step "misuse in a debug build"
+$MAKE -s DEBUG=1 build-debug/unit/debug_test > build/misuse.log 2>&1 || cat build/misuse.log
+tests/host.sh misuse 120 build-debug/unit/debug_test
 wait
 # a guest alone leaves half of two cores idle
 step "inside debug kernels (build/debug.log) and stock kernels"
@@ -47,7 +50,8 @@ wait
 cat build/debug.log
 step "done"
 # shellcheck disable=SC2046,SC2086
-exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/asan.tap build/model.tap \
+exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/asan.tap \
+    build/misuse.tap build/model.tap \
     build/vm/6.12.tap build/vm/6.1.tap build/vm/newest.tap build/vm/6.12-reload.tap \
     build/vm/6.1-reload.tap build/vm/6.12-tracing.tap \
     $(printf 'build/vm/%s.tap ' $DEBUG) $(printf 'build/vm/%s-reload.tap ' $DEBUG)
