@@ -13,7 +13,8 @@ DEBUG =
 B := build$(if $(SAN),-$(SAN))$(if $(DEBUG),-debug)
 WARN := -Wall -Wextra
 CPPFLAGS += -D_GNU_SOURCE -Iinclude -iquote libgr $(if $(DEBUG),-DGR_DEBUG)
-CFLAGS += -std=gnu11 $(OPT) $(WARN) -MMD -MP $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+CFLAGS += -std=gnu11 $(OPT) $(WARN) -MMD -MP $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
+	$(if $(findstring thread,$(SAN)),-Wno-tsan)
 LIBS := -luring -pthread
 CACHE := $(or $(GR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gr)
 KSFT ?= $(CACHE)/kselftest

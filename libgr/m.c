@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "crash.h"
 #include "park.h"
 #include "sched.h"
 
@@ -57,6 +58,7 @@ static void *m_main(void *arg)
 	m->rng = m->tid * 2654435761u | 1;
 	m_set_self(m);
 	san_g0_new(&m->g0);
+	crash_thread_begin(m);
 	proc = sched.ops->attach(m, true);
 	joined();
 	if (proc >= GR_NO_PROC) {
@@ -65,9 +67,11 @@ static void *m_main(void *arg)
 		link_m(m);
 		sched_loop(m);
 		sched.ops->detach(m);
+		crash_thread_end(m);
 	} else {
 		if (proc != -ESHUTDOWN)
 			gr_warn("a thread could not join the group: error %d", -proc);
+		crash_thread_end(m);
 		free(m);
 	}
 	m_leave();

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "crash.h"
 #include "netpoll.h"
 #include "sched.h"
 #include "stack.h"
@@ -180,6 +181,7 @@ static int start(const struct gr_opts *opts)
 
 static void free_all(void)
 {
+	stack_walk_wait();
 	select_fini();
 	for (int i = 0; i < sched.nr_procs; i++) {
 		netpoll_fini(&sched.procs[i]);
@@ -243,6 +245,7 @@ int gr_run(int (*fn)(void *), void *arg, const struct gr_opts *opts)
 		atomic_store(&busy, false);
 		return ret;
 	}
+	crash_begin();
 	first.fn = fn;
 	first.arg = arg;
 	first.result = -EAGAIN;
@@ -257,6 +260,7 @@ int gr_run(int (*fn)(void *), void *arg, const struct gr_opts *opts)
 	while (!atomic_load(&first.done))
 		futex_wait(&first.done, 0, -1);
 	if (stop_threads()) {
+		crash_end();
 		free_all();
 		atomic_store(&sched.stopping, false);
 		atomic_store(&busy, false);

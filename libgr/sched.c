@@ -24,6 +24,7 @@
  */
 #include <errno.h>
 
+#include "crash.h"
 #include "netpoll.h"
 #include "rt.h"
 #include "runq.h"
@@ -77,7 +78,7 @@ void m_set_proc(struct m *m, int proc)
 {
 	m->p = proc < 0 ? NULL : &sched.procs[proc];
 	if (m->p)
-		m->p->turn_at = gr_now();
+		m->p->turn_at = m->p->stamp = gr_now();
 }
 
 /* ---- runtime sections ---- */
@@ -246,6 +247,12 @@ static __attribute__((always_inline)) inline void switch_from(struct m *m, struc
 	san_arrive(g);
 }
 
+static inline void check_canary(struct g *g)
+{
+	if (unlikely(g->canary && stack_overflowed(g)))
+		crash_overflow(g, __builtin_frame_address(0), NULL);
+}
+
 void sched_began(void)
 {
 	finish_prev(m_self());
@@ -253,6 +260,7 @@ void sched_began(void)
 
 void sched_ended(struct g *g)
 {
+	check_canary(g);
 	atomic_store_explicit(&g->status, G_DEAD, memory_order_relaxed);
 	g->commit = NULL; /* says that it ended */
 	switch_from(m_self(), g);
@@ -267,12 +275,12 @@ static inline void park(struct m *m, bool (*commit)(struct g *, void *), void *a
 	struct g *g = m->curg;
 
 	GR_CHECK(g && m->depth == 1);
-	if (unlikely(g->canary && stack_overflowed(g)))
-		gr_throw("goroutine %llu (%s): stack overflow, %zu bytes",
-			 (unsigned long long)g->id, g->name ? g->name : "unnamed", g->stack_size);
+	check_canary(g);
 	g->commit = commit;
 	g->commit_arg = arg;
 	g->wait_reason = why;
+	if (likely(m->p))
+		g->wait_since = m->p->stamp;
 	atomic_store_explicit(&g->status, G_WAITING, memory_order_relaxed);
 	switch_from(m, g);
 }
@@ -392,7 +400,7 @@ static void harvest_own(struct p *p)
 static void run_timers(struct p *p)
 {
 	if (timers_next(p) != INT64_MAX && clock_due(p))
-		timers_run(p, gr_now());
+		timers_run(p, p->stamp = gr_now());
 }
 
 /*
@@ -441,6 +449,7 @@ static struct g *find_local(struct m *m, bool *inherit)
 	*inherit = false;
 	if (p->global_in <= 0) {
 		p->global_in = GLOBAL_EVERY;
+		p->stamp = gr_now();
 		g = globq_get_local(p, 1);
 		if (g)
 			return g;

@@ -465,14 +465,19 @@ void stack_walk(void (*fn)(struct g *, void *), void *arg)
 		fn(g, arg);
 }
 
-void stack_fini(void)
+void stack_walk_wait(void)
 {
 	struct timespec ms = { 0, 1000000 };
-	struct slab *s, *next;
 
-	/* sched.running is false: no walk begins any more */
 	while (atomic_load(&stacks.nr_walkers))
 		nanosleep(&ms, NULL);
+}
+
+void stack_fini(void)
+{
+	struct slab *s, *next;
+
+	stack_walk_wait();
 	for (s = stacks.slabs; s; s = next) {
 		next = s->next;
 		for (int i = 0; i < s->carved; i++)

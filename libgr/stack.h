@@ -44,5 +44,7 @@ void stack_fini(void);
 bool stack_walk_begin(void);
 void stack_walk(void (*fn)(struct g *, void *), void *arg);
 void stack_walk_end(void);
+/* until no walk is under way; none begins once sched.running is false */
+void stack_walk_wait(void);
 
 #endif /* GR_STACK_H */

@@ -13,6 +13,9 @@
 void gr_switch(void **save, void *load);
 /* first address of a new stack: calls fn(arg), which must not return */
 void gr_switch_start(void);
+/* fn(arg), as if the goroutine whose saved stack pointer is sp had called it; for backtraces */
+void gr_call_parked(void *sp, void (*fn)(void *), void *arg);
+extern const char gr_call_parked_end[];
 
 /* A stack that gr_switch() can go to: runs fn(arg) at the top of it. Returns its pointer. */
 static inline void *gr_switch_init(void *top, void (*fn)(void *), void *arg)

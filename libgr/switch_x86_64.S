@@ -65,4 +65,40 @@ gr_switch_start:
 	.cfi_endproc
 	.size	gr_switch_start, .-gr_switch_start
 
+/*
+ * gr_call_parked(sp, fn, arg): calls fn(arg) so that a backtrace from there goes on with the
+ * goroutine that gr_switch() saved at sp: the CFI says that our caller's registers are those.
+ */
+	.globl	gr_call_parked
+	.hidden	gr_call_parked
+	.type	gr_call_parked, @function
+	.p2align 4
+gr_call_parked:
+	.cfi_startproc
+	pushq	%rbx
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset rbx, 0
+	movq	%rdi, %rbx
+	movq	%rdx, %rdi
+	.cfi_remember_state
+	.cfi_def_cfa rbx, 64
+	.cfi_offset rip, -8
+	.cfi_offset rbp, -16
+	.cfi_offset rbx, -24
+	.cfi_offset r12, -32
+	.cfi_offset r13, -40
+	.cfi_offset r14, -48
+	.cfi_offset r15, -56
+	callq	*%rsi
+	.cfi_restore_state
+	popq	%rbx
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore rbx
+	ret
+	.cfi_endproc
+	.globl	gr_call_parked_end
+	.hidden	gr_call_parked_end
+gr_call_parked_end:
+	.size	gr_call_parked, .-gr_call_parked
+
 	.section .note.GNU-stack,"",@progbits
