@@ -133,7 +133,7 @@ kmod:
 
 test: $(UNIT) all
 	@$(MAKE) --no-print-directory -s DEBUG=1 build-debug/unit/debug_test
-	@tests/host.sh unit 60 $(UNIT) tests/readme.sh tests/httpd.sh; \
+	@tests/host.sh unit 60 $(UNIT) tests/readme.sh tests/docs.sh tests/httpd.sh; \
 		tests/host.sh misuse 60 build-debug/unit/debug_test; \
 		tests/tap.py build/unit.tap build/misuse.tap
 
@@ -177,8 +177,9 @@ install: all
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libgr.so
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
 		libgr/libgr.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/libgr.pc
-	install -d $(DESTDIR)$(PREFIX)/share/man/man4
-	install -m 644 docs/man/gr.4 $(DESTDIR)$(PREFIX)/share/man/man4/
+	for page in docs/man/*.[1-9]; do \
+		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit 1; \
+	done
 
 clean:
 	rm -rf build build-*
