@@ -4,6 +4,7 @@
 # docs.sh - what the manual promises: every public function stands in the NAME section of one page
 # and is declared in its SYNOPSIS, every error a page names exists, pages are well formed, and
 # every program in them and in examples/ compiles with pkg-config and does its job.
+# shellcheck disable=SC2317  # check() calls them
 set -u
 cd "$(dirname "$0")/.." || exit 1
 T=$(mktemp -d)
@@ -25,7 +26,8 @@ check()
 # the functions that gr.h declares: a name before a bracket at the left margin's level
 functions()
 {
-    cc -E -P -x c include/gr.h | tr '\n' ' ' | sed 's/[{][^{}]*[}]//g; s/[{][^{}]*[}]//g' | tr ';' '\n' |
+    cc -E -P -x c include/gr.h | grep -v '^#' | tr '\n' ' ' |
+        sed 's/[{][^{}]*[}]//g; s/[{][^{}]*[}]//g' | tr ';' '\n' |
         sed -n 's/^[^(]*[ *]\(gr_[a-z0-9_]*\)(.*/\1/p' | sort -u
 }
 
@@ -99,9 +101,9 @@ runs()
 
 installed()
 {
-    local page
+    local page man=$T/root/usr/share/man
     for page in docs/man/*.[1-9]; do
-        [ -f "$T/root/usr/share/man/man${page##*.}/$(basename "$page")" ] || { echo "$page"; return 1; }
+        [ -f "$man/man${page##*.}/$(basename "$page")" ] || { echo "$page"; return 1; }
     done
 }
 

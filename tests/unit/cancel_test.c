@@ -292,8 +292,9 @@ static void values(size_t cap)
 		ghosts += !sent[v] && seen[v];
 		twice += seen[v] > 1;
 	}
-	tap_ok(!lost && !ghosts && !twice && !odd && total, "%s: cap %zu: %d sent, %d lost, %d twice, %d ghosts",
-	       mix.name, cap, total, lost, twice, ghosts);
+	tap_ok(!lost && !ghosts && !twice && !odd && total,
+	       "%s: cap %zu: %d sent, %d lost, %d twice, %d ghosts", mix.name, cap, total, lost,
+	       twice, ghosts);
 	gr_chan_release(c);
 }
 
