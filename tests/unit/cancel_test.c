@@ -4,6 +4,7 @@
  * it sleeps, and at the very moment when it is woken or times out; and it leaves nothing behind.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "mix.h"
@@ -12,6 +13,7 @@ static struct gr_chan *full, *empty;
 static struct gr_mutex held = GR_MUTEX_INIT;
 static struct gr_wg busy = GR_WG_INIT;
 static struct gr_task *sleeper;
+static struct gr_timer *timer; /* not armed */
 static int pipe_r[2], pipe_w[2], sock[2], listener;
 static char big[1 << 16];
 
@@ -26,6 +28,25 @@ static int w_write_pipe(int64_t d) { return (int)gr_write(pipe_w[1], big, 10, d)
 static int w_read_sock(int64_t d) { return (int)gr_read(sock[0], big, 10, d); }
 static int w_write_sock(int64_t d) { return (int)gr_write_all(sock[0], big, sizeof(big), d); }
 static int w_accept(int64_t d) { return gr_accept(listener, d); }
+
+static int w_poll(int64_t d) { return gr_fd_wait(sock[0], POLLIN, d); }
+static int w_timer(int64_t d) { return gr_timer_wait(timer, d); }
+
+static int w_select(int64_t d)
+{
+	struct gr_case cases[] = { GR_SEND(full, &d), GR_RECV(empty, NULL), GR_JOIN(sleeper),
+				   GR_TIMER(timer), GR_AT(GR_FOREVER), GR_RECV(empty, NULL) };
+
+	return gr_select(cases, 6, d);
+}
+
+static int w_select_fd(int64_t d)
+{
+	struct gr_case cases[] = { GR_RECV(empty, NULL), GR_FD(sock[0], POLLIN),
+				   GR_FD(pipe_r[0], POLLIN) };
+
+	return gr_select(cases, 3, d);
+}
 
 static int never_ends(void *arg)
 {
@@ -52,6 +73,8 @@ static const struct wait {
 	{ "scope", w_scope },		{ "read a pipe", w_read_pipe },
 	{ "write a pipe", w_write_pipe }, { "read a socket", w_read_sock },
 	{ "write a socket", w_write_sock }, { "accept", w_accept },
+	{ "poll", w_poll },		{ "timer", w_timer },
+	{ "select", w_select },		{ "select with descriptors", w_select_fd },
 };
 #define NR_WAITS (int)(sizeof(waits) / sizeof(waits[0]))
 
@@ -64,6 +87,7 @@ static void setup(void)
 	gr_chan_send(full, &v, GR_FOREVER);
 	gr_mutex_lock(&held, GR_FOREVER);
 	gr_wg_add(&busy, 1);
+	gr_timer_new(&timer);
 	gr_task_new(&sleeper, never_ends, NULL, NULL);
 	if (pipe(pipe_r) || pipe(pipe_w) || socketpair(AF_UNIX, SOCK_STREAM, 0, sock))
 		mix_fatal("pipe", errno);
@@ -85,6 +109,7 @@ static void teardown(void)
 	gr_task_release(sleeper);
 	gr_mutex_unlock(&held);
 	gr_wg_done(&busy);
+	gr_timer_release(timer);
 	gr_chan_release(full);
 	gr_chan_release(empty);
 	for (int i = 0; i < 2; i++) {
@@ -216,7 +241,7 @@ static void all_waits(void)
 #define SENDERS 60
 #define EACH 40
 
-static struct gr_chan *c;
+static struct gr_chan *c, *never;
 static unsigned char sent[SENDERS * EACH];
 static atomic_uchar seen[SENDERS * EACH];
 static atomic_int senders_left;
@@ -226,7 +251,12 @@ static int sender(void *arg)
 	int first = (int)(intptr_t)arg * EACH, ret = 0;
 
 	for (int v = first; v < first + EACH && !ret; v++) {
-		ret = gr_chan_send(c, &v, GR_FOREVER);
+		struct gr_case cases[] = { GR_RECV(never, NULL), GR_SEND(c, &v) };
+
+		if (v % 2)
+			ret = gr_chan_send(c, &v, GR_FOREVER);
+		else
+			ret = gr_select(cases, 2, GR_FOREVER) == 1 ? cases[1].result : -ECANCELED;
 		sent[v] = !ret;
 	}
 	senders_left--;
@@ -235,11 +265,18 @@ static int sender(void *arg)
 
 static int receiver(void *arg)
 {
-	int v, ret;
+	int v = -1, ret = 0;
 
-	(void)arg;
-	while (!(ret = gr_chan_recv(c, &v, GR_FOREVER)))
-		atomic_fetch_add(&seen[v], 1);
+	while (!ret) {
+		struct gr_case cases[] = { GR_RECV(c, &v), GR_RECV(never, NULL) };
+
+		if (arg)
+			ret = gr_chan_recv(c, &v, GR_FOREVER);
+		else
+			ret = gr_select(cases, 2, GR_FOREVER) == 0 ? cases[0].result : -ECANCELED;
+		if (!ret)
+			atomic_fetch_add(&seen[v], 1);
+	}
 	odd += ret != -ECANCELED && ret != -ENODATA;
 	return 0;
 }
@@ -265,9 +302,10 @@ static void values(size_t cap)
 	memset((void *)seen, 0, sizeof(seen));
 	senders_left = SENDERS;
 	gr_chan_new(&c, sizeof(int), cap);
+	gr_chan_new(&never, sizeof(int), 0);
 	for (int i = 0; i < SENDERS; i++) {
 		gr_task_new(&t[2 * i], sender, (void *)(intptr_t)i, NULL);
-		gr_task_new(&t[2 * i + 1], receiver, NULL, NULL);
+		gr_task_new(&t[2 * i + 1], receiver, i % 2 ? &rnd : NULL, NULL);
 	}
 	for (int i = 0; i < SENDERS; i++) {
 		rnd = rnd * 1664525 + 1013904223;
@@ -296,6 +334,7 @@ static void values(size_t cap)
 	       "%s: cap %zu: %d sent, %d lost, %d twice, %d ghosts", mix.name, cap, total, lost,
 	       twice, ghosts);
 	gr_chan_release(c);
+	gr_chan_release(never);
 }
 
 /* ---- the same for bytes ---- */
