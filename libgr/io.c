@@ -121,6 +121,8 @@ ssize_t gr_write_all(int fd, const void *buf, size_t n, int64_t deadline)
 	size_t done = 0;
 	ssize_t ret;
 
+	if (!g_self())
+		return -EPERM;
 	while (done < n) {
 		ret = gr_write(fd, (const char *)buf + done, n - done, deadline);
 		if (ret < 0)
