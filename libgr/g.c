@@ -22,6 +22,7 @@
 static void g_main(void *arg)
 {
 	struct g *g = arg;
+	struct m *m;
 
 	san_arrive(g);
 	sched_began();
@@ -37,7 +38,9 @@ static void g_main(void *arg)
 			 (unsigned long long)g->id, g->name ? g->name : "unnamed");
 	if (g->ended)
 		g->ended(g);
-	rt_enter_inline();
+	m = rt_enter_inline();
+	if (unlikely(g->pins))
+		pin_end(m);
 	sched_ended(g);
 }
 

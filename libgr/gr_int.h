@@ -146,6 +146,7 @@ struct g {
 	/* park handshake: run on g0 after the switch, see g_park() */
 	bool (*commit)(struct g *, void *);
 	void *commit_arg;
+	struct m *_Atomic pinned; /* pin.c: the only M that may run it, or NULL */
 	int64_t wait_since; /* ns, of the P's last look at the clock; for gr_dump() */
 
 	/* cancel.c */
@@ -168,9 +169,7 @@ struct g {
 	struct local *locals;
 	uint32_t nr_locals;
 
-	/* pin.c: own */
-	uint32_t pins;
-	struct m *_Atomic pinned; /* the only M that may run it */
+	uint32_t pins; /* pin.c: own */
 	/* stack.c */
 	void *stack_base; /* of the mapping, guard page included */
 	void *stack_lo;	  /* lowest usable byte */
@@ -253,6 +252,7 @@ struct m {
 	struct g *curg; /* the goroutine it runs or NULL */
 	struct g *prev; /* who ran here before the switch: its commit() is due */
 	struct p *p;	/* the P it holds, as of the last rt_enter() */
+	struct g *pin;	/* pin.c: the goroutine that is pinned to this thread, or NULL */
 	int slot;	/* name in the group */
 	int depth;	/* nesting of rt_enter() */
 	bool spinning;	/* counted in sched.nr_spinning */
@@ -266,6 +266,7 @@ struct m {
 	_Atomic uint32_t poll_state;
 	struct p *_Atomic poll_p;
 	_Atomic int64_t poll_deadline;
+	_Atomic uint32_t pin_word; /* pin.c: futex */
 	/* park_futex.c */
 	_Atomic uint32_t park_word;
 	unsigned int park_reason;

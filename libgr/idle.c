@@ -134,6 +134,14 @@ static bool wake_poller(void)
 	return false;
 }
 
+void sched_wake_for_returner(void)
+{
+	/* as in sched_wake(): the count moves with the wake-up */
+	atomic_fetch_add(&sched.nr_spinning, 1);
+	if (!wake_poller())
+		atomic_fetch_sub(&sched.nr_spinning, 1);
+}
+
 void sched_wake(void)
 {
 	atomic_thread_fence(memory_order_seq_cst); /* F1 */
@@ -202,7 +210,7 @@ void sched_wake_pollers(void)
 
 static bool work_anywhere(void)
 {
-	if (globq_len())
+	if (globq_len() || park_tab.mirror->nr_returners)
 		return true;
 	for (int i = 0; i < sched.nr_procs; i++)
 		if (!runq_empty(&sched.procs[i]))

@@ -34,6 +34,12 @@ struct park_ops {
 	/* A returner, or somebody preempted, waits: give it the P, sleep as a spare, return the next
 	 * P. -EAGAIN: none waits. */
 	int (*yield)(struct m *m, unsigned int *reason);
+	/* The thread is about to sleep for long, outside park(): its P is free for others. NULL: the
+	 * backend sees it sleep. */
+	void (*leave)(struct m *m);
+	/* The thread, awake without a P, has something to run: sleep until there is one for it.
+	 * Returns it, or -ESHUTDOWN. */
+	int (*acquire)(struct m *m);
 	/* This thread left its poll with something to do: the monitor must not sleep on. */
 	void (*busy)(void);
 	/* Body of the monitor thread: wait until a spare is needed (kmod), or watch the threads and

@@ -51,6 +51,7 @@ static struct {
 	struct m **holder; /* of each P */
 	uint32_t *seen;	   /* monitor only: tick at the last look */
 	struct m *spares;
+	struct m *waiters, **waiters_end; /* threads that must have a P: first come, first served */
 	int next_slot;
 	uint32_t permits;
 	_Atomic bool stopping;
@@ -77,6 +78,7 @@ static int setup(int nr_procs, int max_threads, const char **why)
 	size_t hint = (sizeof(struct gr_mirror) + sizes[0] + sizes[1] + 63) & ~(size_t)63;
 
 	memset(&pf, 0, sizeof(pf));
+	pf.waiters_end = &pf.waiters;
 	pf.bytes = hint + sizeof(struct gr_hint) + sizes[2] + sizes[3];
 	pf.mem = mmap(NULL, pf.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	pf.holder = calloc(nr_procs, sizeof(*pf.holder));
@@ -144,13 +146,6 @@ static void drop(struct m *m, int proc)
 	atomic_thread_fence(memory_order_seq_cst);
 }
 
-static void release(struct m *m)
-{
-	int proc = pf.threads[m->slot].proc;
-
-	if (proc >= 0)
-		drop(m, proc);
-}
 
 static bool proc_has_work(int i)
 {
@@ -220,6 +215,35 @@ static void remove_spare(struct m *m)
 	}
 }
 
+static struct m *pop_waiter(void)
+{
+	struct m *m = pf.waiters;
+
+	if (m) {
+		pf.waiters = m->park_next;
+		if (!pf.waiters)
+			pf.waiters_end = &pf.waiters;
+		MIRROR_ADD(nr_returners, -1);
+	}
+	return m;
+}
+
+/* m's P, -1 none, goes to whoever must have one, else it is idle: then it is returned. */
+static int release(struct m *m, int proc)
+{
+	struct m *waiter;
+
+	if (proc < 0)
+		return -1;
+	drop(m, proc);
+	waiter = pop_waiter();
+	if (!waiter)
+		return proc;
+	give(proc, waiter);
+	wake_spare(waiter, GR_WAKE_HANDOFF);
+	return -1;
+}
+
 static void wake_monitor(void)
 {
 	if (atomic_exchange(&pf.mon_word, 0))
@@ -237,6 +261,24 @@ static void need_thread(void)
 	MIRROR_ADD(spare_needed, 1);
 	atomic_store(&pf.need_thread, true);
 	wake_monitor();
+}
+
+/* P i has just become idle: a thread for it, if it has work. -1: no P did. */
+static void cover(int i)
+{
+	struct m *spare;
+
+	if (i < 0 || !(proc_has_work(i) || shared_work() || pf.permits))
+		return;
+	spare = pop_spare();
+	if (!spare) {
+		need_thread();
+		return;
+	}
+	if (pf.permits)
+		pf.permits--;
+	give(i, spare);
+	wake_spare(spare, GR_WAKE_HANDOFF);
 }
 
 /* ---- the calls ---- */
@@ -273,7 +315,7 @@ static int attach(struct m *m, bool take)
 static void detach(struct m *m)
 {
 	lock_acquire(&pf.lock);
-	release(m);
+	release(m, pf.threads[m->slot].proc);
 	set_thread(m, GR_NO_PROC, GR_T_NONE);
 	MIRROR_ADD(nr_threads, -1);
 	if (m->stat_fd >= 0)
@@ -302,7 +344,7 @@ static int park(struct m *m, int64_t deadline, unsigned int *reason)
 	bool work;
 
 	lock_acquire(&pf.lock);
-	release(m);
+	release(m, pf.threads[m->slot].proc);
 	if (atomic_load(&pf.stopping)) {
 		lock_release(&pf.lock);
 		return -ESHUTDOWN;
@@ -379,9 +421,51 @@ static int recheck(struct m *m)
 
 static int yield(struct m *m, unsigned int *reason)
 {
-	(void)m;
-	(void)reason;
-	return -EAGAIN; /* nobody is held back here */
+	bool waits;
+
+	lock_acquire(&pf.lock);
+	waits = pf.waiters;
+	lock_release(&pf.lock);
+	return waits ? park(m, GR_FOREVER, reason) : -EAGAIN;
+}
+
+static void leave(struct m *m)
+{
+	lock_acquire(&pf.lock);
+	cover(release(m, pf.threads[m->slot].proc));
+	lock_release(&pf.lock);
+}
+
+static int acquire(struct m *m)
+{
+	int proc = GR_NO_PROC, saved = errno;
+	bool work, stopping;
+
+	lock_acquire(&pf.lock);
+	stopping = atomic_load(&pf.stopping);
+	if (!stopping)
+		proc = idle_proc(&work);
+	if (proc >= 0) {
+		give(proc, m);
+	} else if (!stopping) {
+		atomic_store_explicit(&m->park_word, 0, memory_order_relaxed);
+		m->park_next = NULL;
+		*pf.waiters_end = m;
+		pf.waiters_end = &m->park_next;
+		set_thread(m, GR_NO_PROC, GR_T_RETURNING);
+		MIRROR_ADD(nr_returners, 1);
+		/* pairs with F2 in idle.c: a thread that is about to poll sees us, or we see it */
+		atomic_thread_fence(memory_order_seq_cst);
+	}
+	lock_release(&pf.lock);
+	busy();
+	if (proc < 0 && !stopping) {
+		sched_wake_for_returner();
+		sleep_parked(m, GR_FOREVER);
+		proc = pf.threads[m->slot].proc;
+	}
+	errno = saved;
+	return proc >= 0 ? proc : -ESHUTDOWN;
 }
 
 static void stop(void)
@@ -390,7 +474,7 @@ static void stop(void)
 
 	lock_acquire(&pf.lock);
 	atomic_store(&pf.stopping, true);
-	while ((m = pop_spare()))
+	while ((m = pop_spare()) || (m = pop_waiter()))
 		wake_spare(m, 0);
 	lock_release(&pf.lock);
 	wake_monitor();
@@ -422,7 +506,6 @@ static bool thread_sleeps(struct m *m)
 static bool take(int i, struct m *m)
 {
 	int32_t *proc = &pf.threads[m->slot].proc;
-	struct m *spare;
 
 	__atomic_store_n(proc, GR_NO_PROC, __ATOMIC_SEQ_CST);
 	syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0); /* S1 */
@@ -430,16 +513,9 @@ static bool take(int i, struct m *m)
 		__atomic_store_n(proc, i, __ATOMIC_SEQ_CST);
 		return false;
 	}
-	drop(m, i);
 	MIRROR_ADD(handoffs, 1);
 	pf.procs[i].handoffs++;
-	spare = pop_spare();
-	if (spare) {
-		give(i, spare);
-		wake_spare(spare, GR_WAKE_HANDOFF);
-	} else {
-		need_thread();
-	}
+	cover(release(m, i));
 	return true;
 }
 
@@ -527,6 +603,8 @@ const struct park_ops park_futex = {
 	.park = park,
 	.unpark = unpark,
 	.recheck = recheck,
+	.leave = leave,
+	.acquire = acquire,
 	.yield = yield,
 	.busy = busy,
 	.monitor = monitor,

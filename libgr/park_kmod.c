@@ -143,6 +143,22 @@ static int recheck(struct m *m)
 	return m->mirror->proc; /* the kernel's word is exact */
 }
 
+/* A directed UNPARK of oneself makes the next PARK wait as a returner, not as a spare. */
+static int acquire(struct m *m)
+{
+	int proc;
+
+	do {
+		struct gr_unpark u = { .nr = 1, .flags = GR_UNPARK_THREAD, .slot = m->slot };
+		unsigned int reason;
+
+		proc = call(GR_IOC_UNPARK, &u);
+		if (!proc)
+			proc = park(m, GR_FOREVER, &reason);
+	} while (proc < 0 && proc != -ESHUTDOWN);
+	return proc;
+}
+
 static int yield(struct m *m, unsigned int *reason)
 {
 	struct gr_park p = { .slot = m->slot, .deadline = GR_NO_DEADLINE };
@@ -185,6 +201,7 @@ const struct park_ops park_kmod = {
 	.park = park,
 	.unpark = unpark,
 	.recheck = recheck,
+	.acquire = acquire,
 	.yield = yield,
 	.monitor = monitor,
 	.stop = stop,

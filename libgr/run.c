@@ -209,6 +209,7 @@ static bool stop_threads(void)
 	pthread_join(monitor, NULL);
 	for (int ms = 0; (n = atomic_load(&sched.nr_ms)) && ms < STOP_MS; ms++) {
 		sched_wake_pollers();
+		pin_stop();
 		futex_wait(&sched.nr_ms, n, 1);
 	}
 	return !n;

@@ -223,10 +223,16 @@ static __attribute__((always_inline)) inline bool only_queue(struct p *p)
 static __attribute__((always_inline)) inline struct g *next_quick(struct m *m, bool *inherit)
 {
 	struct p *p = m->p;
+	struct g *g;
 
-	if (unlikely(!p || p->inherits >= INHERIT_MAX || !only_queue(p)))
+	if (unlikely(!p || m->pin || p->inherits >= INHERIT_MAX || !only_queue(p)))
 		return NULL;
-	return runq_get_local(p, inherit);
+	g = runq_get_local(p, inherit);
+	if (unlikely(sched.nr_pinned) && g && g->pinned) {
+		pin_hand(g);
+		return NULL;
+	}
+	return g;
 }
 
 /* Leave g: to the next goroutine, or to the scheduler's stack of this thread. */
@@ -424,8 +430,12 @@ static bool preempted_turn(struct p *p)
 static void yield_to_returner(struct m *m)
 {
 	unsigned int reason = 0;
-	int proc = sched.ops->yield(m, &reason);
+	int proc;
 
+	/* asleep it would be a spinner that does not look, and keep others from being woken */
+	if (m->spinning)
+		sched_stop_spinning(m);
+	proc = sched.ops->yield(m, &reason);
 	if (proc == -EAGAIN)
 		return;
 	m_set_proc(m, proc);
@@ -497,13 +507,20 @@ static void run(struct m *m, struct g *g, bool inherit)
 {
 	if (m->spinning)
 		sched_stop_spinning(m);
-	begin_turn(m, g, inherit);
-	san_leave(&m->g0, g, false);
-	gr_switch(&m->g0.sp, g->sp);
-	san_arrive(&m->g0);
-	/* maybe another goroutine came back than the one we went to */
-	m->curg = NULL;
-	finish_prev(m);
+	if (unlikely(g->pinned != NULL)) {
+		pin_hand(g);
+		return;
+	}
+	do {
+		begin_turn(m, g, inherit);
+		san_leave(&m->g0, g, false);
+		gr_switch(&m->g0.sp, g->sp);
+		san_arrive(&m->g0);
+		/* maybe another goroutine came back than the one we went to */
+		m->curg = NULL;
+		finish_prev(m);
+		inherit = false;
+	} while (unlikely(m->pin != NULL) && (g = pin_wait(m)));
 }
 
 void sched_loop(struct m *m)

@@ -23,6 +23,7 @@ struct sched {
 	_Atomic uint64_t next_id;
 	_Atomic int nr_gs; /* without those that Ps counted: g_count() */
 	_Atomic int nr_ms; /* a futex: gr_run() waits for 0 */
+	_Atomic int nr_pinned; /* Ms with a pinned goroutine */
 
 	struct lock globq_lock;
 	struct g *globq_head, *globq_tail;
@@ -48,7 +49,27 @@ static inline bool sched_stopping(void)
 	return atomic_load_explicit(&sched.stopping, memory_order_acquire);
 }
 
+/* m's hint flags, as in rt_enter(); m is the calling thread's, on g0 */
+static inline void m_set_hint(struct m *m, uint32_t flags)
+{
+	/* release: what was written into the P is visible before somebody may take it */
+	atomic_store_explicit((_Atomic uint32_t *)&m->hint->flags, flags, memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* ---- pin.c ---- */
+/* m's pinned goroutine has parked: until its turn comes. Returns it; NULL: the runtime stops. */
+struct g *pin_wait(struct m *m);
+/* g, taken from a queue, is another M's: wake that one */
+void pin_hand(struct g *g);
+/* the pinned goroutine that m runs ends */
+void pin_end(struct m *m);
+/* whoever waits, when the runtime stops */
+void pin_stop(void);
+
 /* ---- idle.c ---- */
+/* A thread waits for a P and there is none idle: one that only polls is good enough. */
+void sched_wake_for_returner(void);
 /* Work was published: let a P that has nothing to do look for it. */
 void sched_wake(void);
 /* the same, where publishing ended with a full fence */
