@@ -4,7 +4,7 @@
  *
  * Job: two signal handlers, installed by gr_run() only where the program has none, and taken away
  * when it returns; a signal stack for each thread of the runtime, for the goroutine's has no
- * room left. Not here: what a report looks like (dump.c, trace.c).
+ * room left. Not here: what a report looks like (dump.c, backtrace.c).
  *
  * A fault that is not on the guard of the goroutine that runs here is none of ours: the default
  * action is restored, and the instruction faults again, with its registers as they were.
@@ -18,7 +18,7 @@
 
 #include "crash.h"
 #include "stack.h"
-#include "trace.h"
+#include "backtrace.h"
 
 #define ALT_BYTES ((size_t)64 << 10) /* the unwinder, dladdr() and a frame with all registers */
 

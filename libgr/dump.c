@@ -18,7 +18,7 @@
 
 #include "sched.h"
 #include "stack.h"
-#include "trace.h"
+#include "backtrace.h"
 
 static const char *const reasons[] = {
 	[WAIT_NONE] = "waiting for a processor",

@@ -226,6 +226,7 @@ struct p {
 	uint64_t next_id, end_id; /* numbers of goroutines that are this P's to give */
 	uint32_t poll_tick; /* turns since requests were submitted */
 	uint64_t clock_at;  /* cpu_cycles() at the last look at the clock for the timers */
+	uint32_t rng;	   /* debug.c */
 	uint32_t inherits; /* goroutines in a row that came from runnext */
 	int32_t global_in; /* turns until the global queue is looked at before the own one */
 	int64_t turn_at;   /* when this thread got the P: preempted goroutines wait since then */

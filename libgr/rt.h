@@ -8,7 +8,7 @@
 
 #include "sched.h"
 
-/* sched.c: the mirror shows no P; m's goroutine may come back on another thread's M */
+/* sched.c: the mirror shows no P, or turns are lost at random (debug.c); m's goroutine may come back on another thread's M */
 struct m *rt_enter_slow(struct m *m);
 
 static inline void rt_set_hint(struct m *m, uint32_t flags)
@@ -28,7 +28,7 @@ static inline struct m *rt_enter_m(struct m *m)
 		return m;
 	rt_set_hint(m, GR_HF_RUNTIME);
 	proc = m->mirror->proc;
-	if (unlikely(proc < 0))
+	if (unlikely(proc < 0 || sched.shuffle))
 		return rt_enter_slow(m);
 	m->p = &sched.procs[proc];
 	return m;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "crash.h"
+#include "debug.h"
 #include "netpoll.h"
 #include "sched.h"
 #include "stack.h"
@@ -142,6 +143,7 @@ static int init_procs(void)
 		struct p *p = &sched.procs[i];
 
 		p->id = i;
+		p->rng = shuffle_seed(i);
 		p->q = &park_tab.hprocs[i];
 		atomic_store(&p->timer_next, INT64_MAX);
 		ret = netpoll_init(p);
@@ -162,6 +164,9 @@ static int start(const struct gr_opts *opts)
 
 	memset(&sched, 0, sizeof(sched));
 	ret = read_opts(opts);
+	if (!ret)
+		ret = debug_read();
+	sched.shuffle = debug.shuffle;
 	if (!ret)
 		ret = netpoll_probe();
 	if (!ret)
@@ -205,6 +210,7 @@ static bool stop_threads(void)
 
 	atomic_store(&sched.running, false);
 	atomic_store(&sched.stopping, true);
+	trace_stop();
 	sched.ops->stop();
 	pthread_join(monitor, NULL);
 	for (int ms = 0; (n = atomic_load(&sched.nr_ms)) && ms < STOP_MS; ms++) {
@@ -230,6 +236,21 @@ static int clear_leftovers(void)
 	return 0;
 }
 
+/* First those that run no goroutines: deadlock.c must know how many there are. */
+static void start_threads(void)
+{
+	int ret = -pthread_create(&monitor, NULL, m_monitor, NULL);
+
+	if (!ret)
+		ret = trace_start();
+	if (!ret)
+		ret = gr_go(first_main, NULL);
+	if (!ret)
+		ret = m_start();
+	if (ret)
+		gr_throw("gr_run: no thread for the runtime: error %d", -ret);
+}
+
 int gr_run(int (*fn)(void *), void *arg, const struct gr_opts *opts)
 {
 	int ret;
@@ -251,13 +272,7 @@ int gr_run(int (*fn)(void *), void *arg, const struct gr_opts *opts)
 	first.arg = arg;
 	first.result = -EAGAIN;
 	atomic_store(&first.done, 0);
-	ret = gr_go(first_main, NULL);
-	if (!ret)
-		ret = m_start();
-	if (!ret)
-		ret = -pthread_create(&monitor, NULL, m_monitor, NULL);
-	if (ret)
-		gr_throw("gr_run: no thread for the runtime: error %d", -ret);
+	start_threads();
 	while (!atomic_load(&first.done))
 		futex_wait(&first.done, 0, -1);
 	if (stop_threads()) {

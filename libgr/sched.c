@@ -25,6 +25,7 @@
 #include <errno.h>
 
 #include "crash.h"
+#include "debug.h"
 #include "netpoll.h"
 #include "rt.h"
 #include "runq.h"
@@ -83,6 +84,8 @@ void m_set_proc(struct m *m, int proc)
 
 /* ---- runtime sections ---- */
 
+static bool commit_yield(struct g *g, void *unused);
+
 static bool commit_requeue(struct g *g, void *unused)
 {
 	(void)unused;
@@ -102,9 +105,17 @@ static void enter_without_p(struct m *m)
 
 NOINLINE struct m *rt_enter_slow(struct m *m)
 {
-	m->p = NULL;
-	enter_without_p(m);
-	return m_self();
+	int proc = m->mirror->proc;
+
+	m->p = proc < 0 ? NULL : &sched.procs[proc];
+	if (!m->p)
+		enter_without_p(m);
+	m = m_self();
+	if (sched.shuffle && m->curg && shuffle_lose_turn(m->p)) {
+		g_park(commit_yield, NULL, WAIT_NONE);
+		m = m_self();
+	}
+	return m;
 }
 
 struct m *rt_enter(void)
@@ -323,10 +334,13 @@ void g_ready(struct g *g)
 void g_ready_m(struct m *m, struct g *g)
 {
 	mark_ready(g);
-	if (m && m->p) {
+	if (m && m->p && likely(!sched.shuffle)) {
 		runq_put_local(m->p, g, true);
 		if (!sched.alone)
 			sched_wake_fenced(); /* F1: the exchange in runq_put_local() */
+	} else if (m && m->p) {
+		runq_put_local(m->p, g, shuffle_next(m->p));
+		sched_wake();
 	} else {
 		globq_put(g);
 		sched_wake();
@@ -345,7 +359,7 @@ void g_ready_list(struct g *list, int n)
 	if (m && m->p) {
 		for (g = list; g; g = next) {
 			next = g->next;
-			runq_put_local(m->p, g, false);
+			runq_put_local(m->p, g, unlikely(sched.shuffle) && shuffle_next(m->p));
 		}
 	} else {
 		globq_put_list(list, n);

@@ -14,6 +14,7 @@ struct sched {
 	const struct park_ops *ops;
 	int nr_procs;
 	bool alone; /* one P, for good: nobody steals, nobody else can be woken */
+	bool shuffle; /* debug.c */
 	int max_threads;
 	size_t stack_size;
 	struct p *procs;

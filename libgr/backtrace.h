@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trace.h - text and backtraces for reports, from signal handlers too: no allocation, no stdio.
- * trace.c; callers: dump.c, crash.c.
+ * backtrace.h - text and backtraces for reports, from signal handlers too: no allocation, no stdio.
+ * backtrace.c; callers: dump.c, crash.c.
  */
-#ifndef GR_TRACE_H
-#define GR_TRACE_H
+#ifndef GR_BACKTRACE_H
+#define GR_BACKTRACE_H
 
 #include "gr_int.h"
 
@@ -51,4 +51,4 @@ void out_trace(struct out *o, const struct trace *t);
 /* "function+0x12 (file+0x3456)" */
 void out_symbol(struct out *o, void *pc);
 
-#endif /* GR_TRACE_H */
+#endif /* GR_BACKTRACE_H */

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+/*
+ * trace_test.c - GR_TRACE=sched=MS prints lines that can be read by a program.
+ *
+ * A child process runs a runtime until it is told to stop; its stderr is read here. A test that
+ * waits for a line that does not come is killed by the alarm.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "gr.h"
+#include "tap.h"
+
+#define LINES 3
+#define SLEEPERS 5
+
+static int stop_pipe[2];
+
+static void sleeper(void *unused)
+{
+	(void)unused;
+	gr_sleep(GR_FOREVER);
+}
+
+static int until_told(void *unused)
+{
+	char c;
+
+	(void)unused;
+	for (int i = 0; i < SLEEPERS; i++)
+		gr_go(sleeper, NULL);
+	return (int)gr_read(stop_pipe[0], &c, 1, GR_FOREVER);
+}
+
+static void child(int err)
+{
+	struct gr_opts opts = { .size = sizeof(opts), .nr_procs = 2 };
+
+	setenv("GR_TRACE", "sched=10", 1);
+	dup2(err, 2);
+	_exit(gr_run(until_told, NULL, &opts) == 1 ? 0 : 1);
+}
+
+/* all numbers that the head of trace.c promises */
+static int well_formed(const char *line, long *ms, int *goroutines)
+{
+	int procs, idle, threads, spinning, spares, global, q0, q1, handoffs, blocks, end = 0;
+
+	return sscanf(line,
+		      "SCHED %ldms: procs=%d idle=%d threads=%d spinning=%d spares=%d "
+		      "runqueue=%d [%d %d] goroutines=%d handoffs=%d blocks=%d%n",
+		      ms, &procs, &idle, &threads, &spinning, &spares, &global, &q0, &q1,
+		      goroutines, &handoffs, &blocks, &end) == 12 && line[end] == '\n' &&
+	       procs == 2 && threads >= 1 && idle >= 0 && idle <= 2;
+}
+
+int main(void)
+{
+	int err[2], status, seen = 0, n = 0;
+	char line[1024];
+	long ms, last = -1;
+	pid_t pid;
+	FILE *f;
+
+	alarm(60);
+	if (pipe(err) || pipe(stop_pipe))
+		return 1;
+	pid = fork();
+	if (!pid)
+		child(err[1]);
+	close(err[1]);
+	f = fdopen(err[0], "r");
+	while ((seen < LINES || n != SLEEPERS + 1) && fgets(line, sizeof(line), f)) {
+		tap_ok(well_formed(line, &ms, &n) && ms > last, "a line, and time goes on: %.60s",
+		       line);
+		last = ms;
+		seen++;
+	}
+	tap_ok(n == SLEEPERS + 1, "it counts goroutines: %d", n);
+	tap_ok(write(stop_pipe[1], "x", 1) == 1 && waitpid(pid, &status, 0) == pid && !status,
+	       "the runtime ends with its trace on");
+	return tap_done();
+}
