@@ -377,7 +377,7 @@ static __attribute__((always_inline)) inline bool yield_alone(struct m *m, struc
 	struct g *next;
 	bool inherit;
 
-	if (unlikely(!sched.alone || !p || *runq_next(p) || g->canary || !only_queue(p)))
+	if (unlikely(!sched.alone || sched.nr_pinned || !p || *runq_next(p) || g->canary || !only_queue(p)))
 		return false;
 	next = runq_get_local(p, &inherit);
 	if (!next)
