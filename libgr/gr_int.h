@@ -268,6 +268,7 @@ struct m {
 	struct p *_Atomic poll_p;
 	_Atomic int64_t poll_deadline;
 	_Atomic uint32_t pin_word; /* pin.c: futex */
+	int looks;		   /* deadlock.c */
 	/* park_futex.c */
 	_Atomic uint32_t park_word;
 	unsigned int park_reason;

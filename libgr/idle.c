@@ -286,9 +286,14 @@ static void idle_poll(struct m *m)
 
 static void idle_park(struct m *m)
 {
+	int64_t again = asleep_begin(m);
 	unsigned int reason = 0;
+	int proc;
 
-	m_set_proc(m, sched.ops->park(m, GR_FOREVER, &reason));
+	while ((proc = sched.ops->park(m, again, &reason)) == -ETIMEDOUT)
+		again = asleep_again(m);
+	asleep_end();
+	m_set_proc(m, proc);
 	if (reason == GR_WAKE_UNPARK)
 		m->spinning = true;
 }

@@ -92,6 +92,7 @@ void pin_hand(struct g *g)
 	/* R1 */
 	if (atomic_exchange(&m->pin_word, GO) != ASLEEP)
 		return;
+	asleep_end(); /* we are awake, so the count is right at any instant */
 	futex_wake(&m->pin_word);
 }
 
@@ -108,6 +109,7 @@ void pin_stop(void)
 /* Sleep as a thread in a blocking call does; comes back with a P, unless the runtime stops. */
 static void sleep_until_go(struct m *m)
 {
+	int64_t again;
 	int proc;
 
 	if (m->p) {
@@ -115,9 +117,13 @@ static void sleep_until_go(struct m *m)
 		if (sched.ops->leave)
 			sched.ops->leave(m);
 	}
+	again = asleep_begin(m);
 	m_set_hint(m, 0);
-	while (atomic_load(&m->pin_word) == ASLEEP)
-		futex_wait(&m->pin_word, ASLEEP, GR_FOREVER);
+	while (atomic_load(&m->pin_word) == ASLEEP) {
+		futex_wait(&m->pin_word, ASLEEP, again);
+		if (again != GR_FOREVER && gr_now() >= again)
+			again = asleep_again(m);
+	}
 	m_set_hint(m, GR_HF_RUNTIME);
 	proc = m->mirror->proc;
 	if (proc < 0)

@@ -45,12 +45,22 @@ static void futex_wait(_Atomic int *word, int val, int ms)
 	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, val, ms < 0 ? NULL : &ts, NULL, 0);
 }
 
+bool run_ended(void)
+{
+	return atomic_load(&first.done);
+}
+
+void run_end(int result)
+{
+	first.result = result;
+	atomic_store(&first.done, 1);
+	syscall(SYS_futex, &first.done, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
 static void first_main(void *unused)
 {
 	(void)unused;
-	first.result = first.fn(first.arg);
-	atomic_store(&first.done, 1);
-	syscall(SYS_futex, &first.done, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	run_end(first.fn(first.arg));
 }
 
 /* ---- options ---- */
@@ -198,6 +208,7 @@ static void free_all(void)
 		sched.ms = m->all_next;
 		free(m);
 	}
+	deadlock_stop();
 	stack_fini();
 	sched.ops->fini();
 	free(sched.procs);
@@ -243,6 +254,7 @@ static void start_threads(void)
 
 	if (!ret)
 		ret = trace_start();
+	deadlock_start(debug.sched_ms ? 3 : 2);
 	if (!ret)
 		ret = gr_go(first_main, NULL);
 	if (!ret)

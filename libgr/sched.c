@@ -449,7 +449,9 @@ static void yield_to_returner(struct m *m)
 	/* asleep it would be a spinner that does not look, and keep others from being woken */
 	if (m->spinning)
 		sched_stop_spinning(m);
+	asleep_begin(m);
 	proc = sched.ops->yield(m, &reason);
+	asleep_end();
 	if (proc == -EAGAIN)
 		return;
 	m_set_proc(m, proc);

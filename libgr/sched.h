@@ -35,6 +35,10 @@ struct sched {
 	/* idle.c */
 	_Atomic int nr_spinning __attribute__((aligned(CACHELINE)));
 	_Atomic int nr_polling; /* Ms with poll_state 1 */
+
+	/* deadlock.c */
+	_Atomic int nr_asleep; /* Ms that sleep without a goroutine, and not in a ring */
+	_Atomic uint64_t wakes;
 };
 extern struct sched sched;
 
@@ -57,6 +61,22 @@ static inline void m_set_hint(struct m *m, uint32_t flags)
 	atomic_store_explicit((_Atomic uint32_t *)&m->hint->flags, flags, memory_order_release);
 	atomic_signal_fence(memory_order_seq_cst);
 }
+
+/* ---- deadlock.c ---- */
+/* helpers: threads of the runtime that are no Ms, gr_run()'s caller among them */
+void deadlock_start(int helpers);
+void deadlock_stop(void);
+/* m is about to sleep. Returns when it should wake, to call asleep_again(). */
+int64_t asleep_begin(struct m *m);
+int64_t asleep_again(struct m *m);
+/* It runs again. */
+void asleep_end(void);
+
+/* ---- run.c ---- */
+/* the first goroutine has ended, or run_end() was called */
+bool run_ended(void);
+/* end the runtime; gr_run() returns result. In a runtime section. */
+void run_end(int result);
 
 /* ---- pin.c ---- */
 /* m's pinned goroutine has parked: until its turn comes. Returns it; NULL: the runtime stops. */
