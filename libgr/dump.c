@@ -183,7 +183,7 @@ int gr_dump(int fd)
 		return -ENOMEM;
 	}
 	out_str(&d.out, "gr: ");
-	out_num(&d.out, (uint64_t)atomic_load(&sched.nr_gs));
+	out_num(&d.out, (uint64_t)g_count());
 	out_str(&d.out, " goroutines, ");
 	out_num(&d.out, (uint64_t)sched.nr_procs);
 	out_str(&d.out, " processors, ");

@@ -56,7 +56,7 @@ static void print_line(int64_t now)
 	    globq_len());
 	for (int i = 0; i < sched.nr_procs; i++)
 		add(&l, i ? " %u" : "%u", runq_len(&sched.procs[i]));
-	add(&l, "] goroutines=%d handoffs=%llu blocks=%llu\n", atomic_load(&sched.nr_gs),
+	add(&l, "] goroutines=%d handoffs=%llu blocks=%llu\n", g_count(),
 	    (unsigned long long)mirror->handoffs, (unsigned long long)mirror->blocks);
 	fwrite(l.text, 1, l.n, stderr);
 }
