@@ -12,6 +12,10 @@
 static struct gr_chan *full, *empty;
 static struct gr_mutex held = GR_MUTEX_INIT;
 static struct gr_wg busy = GR_WG_INIT;
+static struct gr_rwmutex read_locked = GR_RWMUTEX_INIT, write_locked = GR_RWMUTEX_INIT;
+static struct gr_sem taken = GR_SEM_INIT(0);
+static struct gr_barrier crowd = GR_BARRIER_INIT(100000);
+static struct gr_cond never_signalled = GR_COND_INIT;
 static struct gr_task *sleeper;
 static struct gr_timer *timer; /* not armed */
 static int pipe_r[2], pipe_w[2], sock[2], listener;
@@ -22,6 +26,10 @@ static int w_send(int64_t d) { return gr_chan_send(full, &d, d); }
 static int w_recv(int64_t d) { return gr_chan_recv(empty, &d, d); }
 static int w_mutex(int64_t d) { return gr_mutex_lock(&held, d); }
 static int w_wg(int64_t d) { return gr_wg_wait(&busy, d); }
+static int w_rlock(int64_t d) { return gr_rwmutex_rlock(&write_locked, d); }
+static int w_wlock(int64_t d) { return gr_rwmutex_lock(&read_locked, d); }
+static int w_sem(int64_t d) { return gr_sem_acquire(&taken, 1, d); }
+static int w_barrier(int64_t d) { return gr_barrier_wait(&crowd, d); }
 static int w_join(int64_t d) { return gr_task_join(sleeper, NULL, d); }
 static int w_read_pipe(int64_t d) { return (int)gr_read(pipe_r[0], big, 10, d); }
 static int w_write_pipe(int64_t d) { return (int)gr_write(pipe_w[1], big, 10, d); }
@@ -54,6 +62,17 @@ static int never_ends(void *arg)
 	return gr_sleep(GR_FOREVER);
 }
 
+/* its own mutex: that one must be locked again even in a cancelled goroutine */
+static int w_cond(int64_t d)
+{
+	struct gr_mutex own = GR_MUTEX_INIT;
+	int ret;
+
+	gr_mutex_lock(&own, GR_FOREVER);
+	ret = gr_cond_wait(&never_signalled, &own, d);
+	return gr_mutex_unlock(&own) ? -EPERM : ret;
+}
+
 static int w_scope(int64_t d)
 {
 	struct gr_scope s;
@@ -70,6 +89,9 @@ static const struct wait {
 	{ "sleep", w_sleep },		{ "send", w_send },
 	{ "receive", w_recv },		{ "mutex", w_mutex },
 	{ "wg", w_wg },			{ "join", w_join },
+	{ "rlock", w_rlock },		{ "wlock", w_wlock },
+	{ "semaphore", w_sem },		{ "barrier", w_barrier },
+	{ "condition", w_cond },
 	{ "scope", w_scope },		{ "read a pipe", w_read_pipe },
 	{ "write a pipe", w_write_pipe }, { "read a socket", w_read_sock },
 	{ "write a socket", w_write_sock }, { "accept", w_accept },
@@ -87,6 +109,8 @@ static void setup(void)
 	gr_chan_send(full, &v, GR_FOREVER);
 	gr_mutex_lock(&held, GR_FOREVER);
 	gr_wg_add(&busy, 1);
+	gr_rwmutex_lock(&write_locked, GR_FOREVER);
+	gr_rwmutex_rlock(&read_locked, GR_FOREVER);
 	gr_timer_new(&timer);
 	gr_task_new(&sleeper, never_ends, NULL, NULL);
 	if (pipe(pipe_r) || pipe(pipe_w) || socketpair(AF_UNIX, SOCK_STREAM, 0, sock))
@@ -109,6 +133,8 @@ static void teardown(void)
 	gr_task_release(sleeper);
 	gr_mutex_unlock(&held);
 	gr_wg_done(&busy);
+	gr_rwmutex_unlock(&write_locked);
+	gr_rwmutex_runlock(&read_locked);
 	gr_timer_release(timer);
 	gr_chan_release(full);
 	gr_chan_release(empty);
@@ -232,6 +258,10 @@ static void all_waits(void)
 			gr_scope_go(&s, storm_one, (void *)(intptr_t)(i * STORM + k));
 		gr_scope_wait(&s, gr_after(i * 200 * GR_US));
 	}
+	/* what gave up holds nothing, and is not counted */
+	odd += gr_rwmutex_rlock(&read_locked, GR_NOW) || gr_rwmutex_runlock(&read_locked);
+	odd += gr_rwmutex_lock(&write_locked, GR_NOW) != -EAGAIN;
+	odd += taken.count || taken.head || crowd.here || crowd.head || never_signalled.head;
 	tap_ok(!odd, "%s: a storm on all waits: %d timed out, %d cancelled", mix.name, timed_out,
 	       cancelled);
 }
