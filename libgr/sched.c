@@ -385,7 +385,9 @@ static __attribute__((always_inline)) inline bool yield_alone(struct m *m, struc
 	atomic_store_explicit(&g->status, G_RUNNABLE, memory_order_relaxed);
 	runq_put_local(p, g, false);
 	begin_turn(m, next, false);
+	san_leave(g, next, false);
 	gr_switch(&g->sp, next->sp);
+	san_arrive(g);
 	return true;
 }
 
