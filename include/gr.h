@@ -186,19 +186,21 @@ struct gr_scope {
 int gr_scope_init(struct gr_scope *s, unsigned int flags);
 /*
  * Run fn(arg) in the scope. The first result that is not 0 is kept, and cancels the scope
- * (unless GR_SCOPE_ALL); once it is cancelled, -ECANCELED does not count as a result. From any goroutine or thread, while the scope has not been left. In a
- * cancelled scope the goroutine starts cancelled. As gr_go(). [any]
+ * (unless GR_SCOPE_ALL); once it is cancelled, -ECANCELED does not count as a result. From any
+ * goroutine or thread, while the scope has not been left. In a cancelled scope the goroutine
+ * starts cancelled. -EINVAL also for a scope that was never opened, or left; else as gr_go(). [any]
  */
 int gr_scope_go(struct gr_scope *s, int (*fn)(void *), void *arg);
 int gr_scope_go_with(struct gr_scope *s, int (*fn)(void *), void *arg, const struct gr_attr *attr);
-/* Cancel all that is in it, now and from now on. 0. [any] */
+/* Cancel all that is in it, now and from now on. 0; -EINVAL. [any] */
 int gr_scope_cancel(struct gr_scope *s);
 /*
  * Leave the scope: wait until all in it have ended. At the deadline, or when the caller is
  * cancelled itself, the scope is cancelled first; the call never returns before the last one
  * has ended. Returns the first result that was not 0, else -ECANCELED or -ETIMEDOUT (GR_NOW:
  * -EAGAIN) if that is why it was cancelled, else 0. By who called gr_scope_init(). -EPERM
- * another goroutine. [any]
+ * another goroutine; -EINVAL never opened, or left. A goroutine that ends without it aborts the
+ * program: its scope would be gone, with goroutines in it. [any]
  */
 int gr_scope_wait(struct gr_scope *s, int64_t deadline);
 /* -ECANCELED if the calling goroutine is cancelled and not shielded, else 0. [any] */
