@@ -137,7 +137,7 @@ static void signals(void)
 {
 	struct sigaction sa = { .sa_handler = handler };
 	struct gr_scope s;
-	struct gr_chan *turn;
+	struct gr_chan *turn = NULL;
 	int bad = 0;
 
 	if (pipe(sig_pipe) || gr_chan_new(&turn, 0, 0))

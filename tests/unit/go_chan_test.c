@@ -343,7 +343,8 @@ static void ken_one(size_t cap, bool select_send, bool select_recv)
 {
 	const int total = LINES * VALUES;
 
-	sum = got = wrong = 0;
+	sum = 0;
+	got = wrong = 0;
 	for (int i = 0; i < LINES; i++) {
 		next[i] = 0;
 		lines[i] = chan(sizeof(int), cap);

@@ -252,7 +252,7 @@ static struct series *split(struct series *u, struct series **second)
 
 static struct series *series_mul(struct series *u, struct series *v);
 
-/* (a + x U)(b + x V) = ab + x (aV + bU) + xx UV */
+/* (a + x U)(b + x V) = a b + x (a V + b U) + x x U V */
 static int do_mul(struct job *j)
 {
 	struct series *u2, *v2, *sum;
