@@ -359,14 +359,14 @@ int gr_cond_wait(struct gr_cond *c, struct gr_mutex *m, int64_t deadline);
 int gr_cond_signal(struct gr_cond *c);		/* wake the longest waiter; how many: 0 or 1 */
 int gr_cond_broadcast(struct gr_cond *c);	/* wake all; how many */
 
-/* Counting semaphore, first come first served. */
+/* Counting semaphore, first come first served. Begins with 0 or more. */
 struct gr_sem {
 	uint32_t lock, state;
 	int64_t count;
 	void *head, *tail;
 };
 #define GR_SEM_INIT(n) { 0, 0, (n), NULL, NULL }
-/* Take n at once. -EINVAL n < 1. */
+/* Take n at once. -EINVAL n < 1, or it began with less than 0. */
 int gr_sem_acquire(struct gr_sem *s, int64_t n, int64_t deadline);
 /* Give n back. -EINVAL n < 1; -EOVERFLOW. */
 int gr_sem_release(struct gr_sem *s, int64_t n);

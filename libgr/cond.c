@@ -72,12 +72,23 @@ int gr_cond_wait(struct gr_cond *c, struct gr_mutex *m, int64_t deadline)
 	return ret;
 }
 
+/*
+ * Relaxed: one that waits was queued before it unlocked the mutex, so whoever has locked the mutex
+ * since then sees it; who has not, comes before the wait just as well as after it.
+ */
+static inline bool nobody_waits(struct gr_cond *c)
+{
+	return !__atomic_load_n(&c->head, __ATOMIC_RELAXED);
+}
+
 int gr_cond_signal(struct gr_cond *c)
 {
 	struct wnode *n;
 
-	if (!c)
+	if (unlikely(!c))
 		return -EINVAL;
+	if (nobody_waits(c))
+		return 0;
 	rt_enter();
 	lock_acquire(lock_of(c));
 	n = waitq_pop(queue_of(c)); /* I2 */
@@ -93,8 +104,10 @@ int gr_cond_broadcast(struct gr_cond *c)
 	struct wnode *list;
 	int n;
 
-	if (!c)
+	if (unlikely(!c))
 		return -EINVAL;
+	if (nobody_waits(c))
+		return 0;
 	rt_enter();
 	lock_acquire(lock_of(c));
 	n = waitq_take_all(queue_of(c), &list);

@@ -190,17 +190,10 @@ static NOINLINE int lock_slow(struct gr_mutex *m, int64_t deadline)
 	return ret;
 }
 
-/* Free, maybe with waiters: pass them. */
-static bool try_lock(struct gr_mutex *m)
+/* Free, maybe with waiters: pass them. One exchange, which changes nothing if it is not free. */
+static inline bool try_lock(struct gr_mutex *m)
 {
-	for (;;) {
-		uint32_t s = state_of(m);
-
-		if (s & LOCKED)
-			return false;
-		if (change(m, s, s | LOCKED))
-			return true;
-	}
+	return !(__atomic_fetch_or(&m->state, LOCKED, __ATOMIC_ACQUIRE) & LOCKED); /* A1 */
 }
 
 int gr_mutex_lock(struct gr_mutex *m, int64_t deadline)
@@ -209,7 +202,7 @@ int gr_mutex_lock(struct gr_mutex *m, int64_t deadline)
 
 	if (unlikely(!m))
 		return -EINVAL;
-	if (unlikely(!change(m, 0, LOCKED)) && !try_lock(m)) {
+	if (unlikely(!try_lock(m))) {
 		if (deadline == GR_NOW)
 			return -EAGAIN;
 		if (is_mine(m) && deadline == GR_FOREVER)
@@ -292,13 +285,10 @@ int mutex_unlock_local(struct gr_mutex *m)
 }
 
 /* By the owner: it keeps passing somebody who was woken, and has done so for long. */
-static bool tired(struct gr_mutex *m)
+static NOINLINE bool tired(struct gr_mutex *m)
 {
-	int64_t now;
+	int64_t now = gr_now();
 
-	if (!(state_of(m) & WOKEN) || ++m->turns % LOOK_EVERY)
-		return false;
-	now = gr_now();
 	if (m->turns == LOOK_EVERY)
 		m->since = now;
 	if (now - m->since < SYNC_STARVED)
@@ -309,9 +299,12 @@ static bool tired(struct gr_mutex *m)
 
 static NOINLINE int unlock_slow(struct gr_mutex *m)
 {
-	bool yield = (state_of(m) & LOCKED) && tired(m);
-	int ret = unlock(m);
+	bool yield = false;
+	int ret;
 
+	if ((state_of(m) & (LOCKED | WOKEN)) == (LOCKED | WOKEN) && ++m->turns % LOOK_EVERY == 0)
+		yield = tired(m);
+	ret = unlock(m);
 	if (yield && !ret)
 		gr_yield(); /* -EPERM and no more, on a plain thread */
 	return ret;

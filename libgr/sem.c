@@ -2,18 +2,23 @@
 /*
  * sem.c - gr_sem: a counting semaphore, first come first served.
  *
+ * Job: while nobody waits, acquire and release are one exchange.
  * Callers: any thread; release from anywhere, also by who never acquired.
- * Invariants, under s->lock:
- *   I1 the count covers the first in the queue only if that one has timed out: whoever adds to
- *      the count, or leaves the queue, serves (serve()). So one that wants much waits for its
- *      turn only, those behind it wait with it.
- *   I2 a newcomer takes only from an empty queue.
+ * Invariants: I1 count is what there is; its sign bit, WAITED, is set exactly while the queue is
+ * not empty. With it set count changes only with s->lock held, without it only by an exchange.
+ *   I2 the first in the queue is served as soon as there is enough for it: whoever adds to the
+ *      count, or leaves the queue, sees to that (serve). One that wants much waits for its turn
+ *      only; those behind it, and newcomers, wait with it.
  *   I3 a waiter's share is taken from the count when it is claimed; one that timed out or was
  *      cancelled got none.
- * Lifetime: release touches *s for the last time when it releases s->lock, before anybody wakes;
- * one that timed out takes s->lock once more.
+ * Lifetime: who has acquired may free it. Release ends with an exchange, or with the release of
+ * s->lock, before anybody it claimed wakes. A newcomer that takes what such a release left looks at
+ * the lock: if it is still held, it passes through it.
+ * Order: A1 the exchange of acquire  pairs with  R1 the store of count in release.
  */
 #include "sync.h"
+
+#define WAITED INT64_MIN
 
 SYNC_HAS_LOCK(gr_sem);
 SYNC_HAS_WAITQ(gr_sem, head, tail);
@@ -28,32 +33,76 @@ static inline struct waitq *queue_of(struct gr_sem *s)
 	return (struct waitq *)&s->head;
 }
 
-/* Claim, in order, all whose turn it is; linked by next. Then unlock and wake them. */
+static inline int64_t count_of(struct gr_sem *s)
+{
+	/* relaxed: decides which exchange to try, or is read under the lock */
+	return __atomic_load_n(&s->count, __ATOMIC_RELAXED);
+}
+
+static inline bool change(struct gr_sem *s, int64_t from, int64_t to)
+{
+	/* A1 and R1, each the other's pair */
+	return __atomic_compare_exchange_n(&s->count, &from, to, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_RELAXED);
+}
+
+/* Claim, in order, all whose turn it is (I2). Then unlock and wake them. */
 static void serve_and_unlock(struct gr_sem *s)
 {
 	struct wnode *list = NULL, **end = &list, *n;
+	int64_t count = count_of(s) & ~WAITED;
+	bool any = queue_of(s)->head || (count_of(s) & WAITED);
 
 	while ((n = queue_of(s)->head)) {
 		int64_t want = *(int64_t *)n->data;
 
-		if (s->count < want)
+		if (count < want)
 			break;
 		waitq_remove(queue_of(s), n);
 		if (!waiter_claim(n->w))
 			continue; /* it has timed out and only comes for its node */
-		s->count -= want; /* I3 */
+		count -= want; /* I3 */
 		*end = n;
 		end = &n->next;
 	}
+	if (any) /* R1; else it is not ours to store, I1 */
+		__atomic_store_n(&s->count, queue_of(s)->head ? count | WAITED : count,
+				 __ATOMIC_RELEASE);
 	lock_release(lock_of(s));
 	wake_all(list);
 }
 
-static int wait_locked(struct gr_sem *s, int64_t n, int64_t deadline)
+/* With the lock held. 1: taken. 0: WAITED is set. -EINVAL: it began with less than 0. */
+static int take_or_mark(struct gr_sem *s, int64_t n, bool mark)
 {
-	struct waiter w;
-	int ret;
+	for (;;) {
+		int64_t count = count_of(s);
 
+		if (count < 0)
+			return queue_of(s)->head ? 0 : -EINVAL;
+		if (count >= n) {
+			if (change(s, count, count - n))
+				return 1;
+		} else if (!mark || change(s, count, count | WAITED)) {
+			return 0;
+		}
+	}
+}
+
+static NOINLINE int acquire_slow(struct gr_sem *s, int64_t n, int64_t deadline)
+{
+	int why = deadline == GR_NOW ? -EAGAIN : 0, ret;
+	struct waiter w;
+
+	if (m_cancelled(rt_enter()) && !why)
+		why = -ECANCELED;
+	lock_acquire(lock_of(s));
+	ret = take_or_mark(s, n, !why);
+	if (ret || why) {
+		lock_release(lock_of(s));
+		rt_exit();
+		return ret ? (ret < 0 ? ret : 0) : why;
+	}
 	waiter_init(&w);
 	w.node.data = &n;
 	waitq_push(queue_of(s), &w.node);
@@ -61,28 +110,47 @@ static int wait_locked(struct gr_sem *s, int64_t n, int64_t deadline)
 	if (ret) {
 		lock_acquire(lock_of(s));
 		waitq_remove(queue_of(s), &w.node);
-		serve_and_unlock(s); /* I1 */
+		serve_and_unlock(s); /* I2 */
 	}
+	rt_exit();
 	return ret;
 }
 
 int gr_sem_acquire(struct gr_sem *s, int64_t n, int64_t deadline)
 {
-	struct m *self;
+	int64_t count;
+
+	if (unlikely(!s || n < 1))
+		return -EINVAL;
+	do {
+		count = count_of(s);
+		if (unlikely(count < n)) /* WAITED, too */
+			return acquire_slow(s, n, deadline);
+	} while (unlikely(!change(s, count, count - n)));
+	sync_pass_lock(lock_of(s));
+	return 0;
+}
+
+/* With waiters. -EAGAIN: they have gone. */
+static NOINLINE int release_slow(struct gr_sem *s, int64_t n)
+{
+	int64_t count;
 	int ret = 0;
 
-	if (!s || n < 1)
-		return -EINVAL;
-	self = rt_enter();
+	rt_enter();
 	lock_acquire(lock_of(s));
-	if (!queue_of(s)->head && s->count >= n) {
-		s->count -= n; /* I2 */
+	count = count_of(s);
+	if (!(count & WAITED))
+		ret = -EAGAIN;
+	else if (!queue_of(s)->head)
+		ret = -EINVAL;
+	else if (__builtin_add_overflow(count & ~WAITED, n, &count))
+		ret = -EOVERFLOW;
+	if (ret) {
 		lock_release(lock_of(s));
-	} else if (deadline == GR_NOW || m_cancelled(self)) {
-		lock_release(lock_of(s));
-		ret = deadline == GR_NOW ? -EAGAIN : -ECANCELED;
 	} else {
-		ret = wait_locked(s, n, deadline);
+		__atomic_store_n(&s->count, count | WAITED, __ATOMIC_RELAXED); /* I1 */
+		serve_and_unlock(s);
 	}
 	rt_exit();
 	return ret;
@@ -90,20 +158,21 @@ int gr_sem_acquire(struct gr_sem *s, int64_t n, int64_t deadline)
 
 int gr_sem_release(struct gr_sem *s, int64_t n)
 {
-	int64_t count;
-	int ret = 0;
+	int64_t count, sum;
+	int ret;
 
-	if (!s || n < 1)
+	if (unlikely(!s || n < 1))
 		return -EINVAL;
-	rt_enter();
-	lock_acquire(lock_of(s));
-	if (__builtin_add_overflow(s->count, n, &count)) {
-		lock_release(lock_of(s));
-		ret = -EOVERFLOW;
-	} else {
-		s->count = count;
-		serve_and_unlock(s);
+	for (;;) {
+		count = count_of(s);
+		if (unlikely(count & WAITED)) {
+			ret = release_slow(s, n);
+			if (ret != -EAGAIN)
+				return ret;
+		} else if (unlikely(__builtin_add_overflow(count, n, &sum))) {
+			return -EOVERFLOW;
+		} else if (likely(change(s, count, sum))) {
+			return 0;
+		}
 	}
-	rt_exit();
-	return ret;
 }

@@ -7,9 +7,9 @@
  * empty (who is left there without it has timed out). I2 with WAITED set count changes only with wg->lock held; without it only
  * by an exchange. I3 a waiter queues only while there are jobs, and the change to none takes every
  * waiter off that has not timed out.
- * Lifetime: the waiter may free the wg when its call returns. So even a wait for no jobs takes
- * the lock: it then comes after the last access of the gr_wg_done() that made it 0, which is the
- * exchange, or the release of the lock.
+ * Lifetime: the waiter may free the wg when its call returns. The last access of the gr_wg_done()
+ * that made it 0 is the exchange, or the release of the lock: so even a wait for no jobs looks at
+ * the lock, and passes through it if it is held.
  * Order: A1 wait() reads the count  pairs with  R1 the exchange that made it 0; with the lock held
  * the lock orders it.
  */
@@ -139,13 +139,17 @@ int gr_wg_wait(struct gr_wg *wg, int64_t deadline)
 	struct m *self;
 	int ret = 0;
 
-	if (!wg)
+	if (unlikely(!wg))
 		return -EINVAL;
+	if (!count_of(wg)) {
+		sync_pass_lock(lock_of(wg));
+		return 0;
+	}
 	self = rt_enter();
 	lock_acquire(lock_of(wg));
-	if (!(count_of(wg) & ~WAITED))
+	if (!(count_of(wg) & ~WAITED)) {
 		lock_release(lock_of(wg));
-	else if (deadline == GR_NOW || m_cancelled(self)) {
+	} else if (deadline == GR_NOW || m_cancelled(self)) {
 		lock_release(lock_of(wg));
 		ret = deadline == GR_NOW ? -EAGAIN : -ECANCELED;
 	} else if (mark(wg)) {

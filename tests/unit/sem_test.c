@@ -139,6 +139,19 @@ static void release_one(void *arg)
 	gr_sem_release(arg, 1);
 }
 
+static void release_two(void *arg)
+{
+	gr_sem_release(arg, 2);
+}
+
+static atomic_int turn;
+
+static void acquire_first(void *arg)
+{
+	gr_sem_acquire(arg, 1, GR_FOREVER);
+	turn = 1;
+}
+
 static void handoff(void)
 {
 	struct want w = { .n = 1, .deadline = GR_FOREVER };
@@ -163,6 +176,34 @@ static void handoff(void)
 	for (int i = 0; i < GONE; i++)
 		touched += memcmp(&gone[i], &ee, sizeof(ee)) != 0;
 	tap_ok(!touched, "%s: release does not touch it after it was acquired", mix.name);
+}
+
+/* ... nor after a newcomer took what it left beside those it woke */
+static void gone_to_newcomer(void)
+{
+	int touched = 0;
+	struct gr_sem ee;
+
+	memset(&ee, 0xee, sizeof(ee));
+	memset(gone, 0, sizeof(gone));
+	for (int i = 0; i < GONE / 4; i++) {
+		struct gr_sem *s = &gone[i];
+
+		turn = 0;
+		mix_go(acquire_first, s);
+		while (!*(void *volatile *)&s->head)
+			gr_sleep(gr_after(5 * GR_US));
+		mix_go(release_two, s);
+		while (gr_sem_acquire(s, 1, GR_NOW))
+			gr_yield();
+		while (!turn) /* the waiter's call is no longer in progress */
+			gr_yield();
+		memset(s, 0xee, sizeof(*s));
+	}
+	mix_join();
+	for (int i = 0; i < GONE / 4; i++)
+		touched += memcmp(&gone[i], &ee, sizeof(ee)) != 0;
+	tap_ok(!touched, "%s: nor if a newcomer took it", mix.name);
 }
 
 /* ---- cancellation ---- */
@@ -192,6 +233,7 @@ static void body(void)
 	big_first();
 	big_gives_up();
 	handoff();
+	gone_to_newcomer();
 	cancelled();
 }
 
@@ -209,6 +251,9 @@ int main(void)
 	tap_ok(gr_sem_acquire(&s, 2, GR_NOW) == 0 && gr_sem_acquire(&s, 1, GR_NOW) == -EAGAIN,
 	       "GR_NOW takes what is there");
 	tap_ok(gr_sem_acquire(&s, 1, 1) == -ETIMEDOUT && !s.head, "a deadline long ago");
+	s = (struct gr_sem)GR_SEM_INIT(-1);
+	tap_ok(gr_sem_acquire(&s, 1, GR_NOW) == -EINVAL && gr_sem_acquire(&s, 1, GR_FOREVER) ==
+	       -EINVAL && gr_sem_release(&s, 1) == -EINVAL, "it cannot begin below 0");
 	mix_run(body);
 	return tap_done();
 }
