@@ -11,9 +11,9 @@
  *      only; those behind it, and newcomers, wait with it.
  *   I3 a waiter's share is taken from the count when it is claimed; one that timed out or was
  *      cancelled got none.
- * Lifetime: who has acquired may free it. Release ends with an exchange, or with the release of
- * s->lock, before anybody it claimed wakes. A newcomer that takes what such a release left looks at
- * the lock: if it is still held, it passes through it.
+ * Lifetime: who has acquired may free it when no other waits. Release ends with the exchange, if
+ * nobody waited; else with the release of s->lock, and who waited is then still in its call: if
+ * claimed it wakes later, if it has timed out it has to take the lock.
  * Order: A1 the exchange of acquire  pairs with  R1 the store of count in release.
  */
 #include "sync.h"
@@ -127,7 +127,6 @@ int gr_sem_acquire(struct gr_sem *s, int64_t n, int64_t deadline)
 		if (unlikely(count < n)) /* WAITED, too */
 			return acquire_slow(s, n, deadline);
 	} while (unlikely(!change(s, count, count - n)));
-	sync_pass_lock(lock_of(s));
 	return 0;
 }
 

@@ -65,21 +65,6 @@ bool sync_can_spin(const struct m *m);
 /* one round of it */
 void sync_spin(void);
 
-/*
- * Who has just read, with acquire, what a holder of l stored, and may free l: wait for that holder
- * to let go of it. If the lock reads as free now, it has: it was taken before the store.
- */
-static inline void sync_pass_lock(struct lock *l)
-{
-	/* acquire: whatever the caller does to the memory comes after the release */
-	if (unlikely(atomic_load_explicit(&l->word, memory_order_acquire))) {
-		rt_enter();
-		lock_acquire(l);
-		lock_release(l);
-		rt_exit();
-	}
-}
-
 /* Claim all of q that can be claimed, oldest first, linked by next; how many. */
 int waitq_take_all(struct waitq *q, struct wnode **list);
 /* Wake what was claimed and linked so; without the owner's lock. */

@@ -7,9 +7,9 @@
  * empty (who is left there without it has timed out). I2 with WAITED set count changes only with wg->lock held; without it only
  * by an exchange. I3 a waiter queues only while there are jobs, and the change to none takes every
  * waiter off that has not timed out.
- * Lifetime: the waiter may free the wg when its call returns. The last access of the gr_wg_done()
- * that made it 0 is the exchange, or the release of the lock: so even a wait for no jobs looks at
- * the lock, and passes through it if it is held.
+ * Lifetime: who has waited may free it when no other waits. The gr_wg_done() that made it 0 ends
+ * with the exchange, if nobody waited; else with the release of the lock, and who waited is then
+ * still in its call: if claimed it wakes later, if it has timed out it has to take the lock.
  * Order: A1 wait() reads the count  pairs with  R1 the exchange that made it 0; with the lock held
  * the lock orders it.
  */
@@ -141,10 +141,8 @@ int gr_wg_wait(struct gr_wg *wg, int64_t deadline)
 
 	if (unlikely(!wg))
 		return -EINVAL;
-	if (!count_of(wg)) {
-		sync_pass_lock(lock_of(wg));
+	if (!count_of(wg))
 		return 0;
-	}
 	self = rt_enter();
 	lock_acquire(lock_of(wg));
 	if (!(count_of(wg) & ~WAITED)) {

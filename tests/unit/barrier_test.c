@@ -73,6 +73,36 @@ static void deadlines(void)
 	       "%s: %d pairs met beside those who gave up", mix.name, leaders);
 }
 
+/* The last one comes when the other has timed out but has not left: both are together. */
+
+static atomic_int late;
+
+static void come_late(void *deadline)
+{
+	late = gr_barrier_wait(&bar, *(int64_t *)deadline);
+}
+
+static bool one_here(void)
+{
+	return __atomic_load_n(&bar.here, __ATOMIC_RELAXED) == 1;
+}
+
+static void timed_out_late(void)
+{
+	wrong = 0;
+	for (int i = 0; i < 5; i++) {
+		int ret;
+
+		bar = (struct gr_barrier)GR_BARRIER_INIT(2);
+		time_out(come_late, one_here);
+		ret = gr_barrier_wait(&bar, GR_NOW);
+		mix_join();
+		wrong += !(ret == 1 && late == 0) && !(ret == -EAGAIN && late == -ETIMEDOUT);
+		wrong += bar.here || bar.head;
+	}
+	tap_ok(!wrong, "%s: both agree whether they met", mix.name);
+}
+
 /* ---- cancellation, memory ---- */
 
 static int wait_it(void *arg)
@@ -91,6 +121,7 @@ static void body(void)
 {
 	rounds();
 	deadlines();
+	timed_out_late();
 	bar = (struct gr_barrier)GR_BARRIER_INIT(2);
 	check_cancel("wait", wait_it, &bar);
 	tap_ok(!bar.here && !bar.head, "%s: who was cancelled is not counted", mix.name);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cancelled.h - what a call does in a goroutine that is cancelled: before it, and while it waits.
+ * cancelled.h - what a call does in a goroutine that is cancelled, before it and while it waits;
+ * and waiters that have timed out but not yet noticed.
  */
 #ifndef CANCELLED_H
 #define CANCELLED_H
@@ -34,6 +35,23 @@ __attribute__((unused)) static void check_cancel(const char *what, int (*fn)(voi
 	for (int i = 0; i < 4; i++)
 		wrong += cancel_after(late[i], fn, arg) != -ECANCELED;
 	tap_ok(!wrong, "%s: %s: cancelled", mix.name, what);
+}
+
+/*
+ * fn(deadline) waits, until queued() is true and then until its deadline. Back when that has
+ * passed; and on one P before fn goes on: its timer fires in the yield, behind the caller.
+ */
+__attribute__((unused)) static void time_out(void (*fn)(void *), bool (*queued)(void))
+{
+	static int64_t deadline;
+
+	deadline = gr_after(5 * GR_MS);
+	mix_go(fn, &deadline);
+	while (!queued() && gr_now() < deadline)
+		gr_sleep(gr_after(20 * GR_US));
+	while (gr_now() < deadline + 100 * GR_US)
+		;
+	gr_yield();
 }
 
 #endif /* CANCELLED_H */

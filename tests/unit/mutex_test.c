@@ -211,6 +211,39 @@ static void fair(void)
 	tap_ok(got == 10, "%s: fair to one who comes seldom", mix.name);
 }
 
+/* ---- unlock while the only waiter has timed out, and still stands in the queue ---- */
+
+static atomic_int late;
+
+static void lock_late(void *deadline)
+{
+	late = gr_mutex_lock(&mu, *(int64_t *)deadline);
+	if (!late)
+		gr_mutex_unlock(&mu);
+}
+
+static bool is_queued(void)
+{
+	return queued();
+}
+
+static void timed_out_late(void)
+{
+	int ret = 0;
+
+	for (int i = 0; i < 5 && !ret; i++) {
+		gr_mutex_lock(&mu, GR_FOREVER);
+		time_out(lock_late, is_queued);
+		gr_mutex_unlock(&mu);
+		mix_join();
+		/* it may have been woken, or not even have come to the lock in time */
+		ret = late && late != -ETIMEDOUT ? late : gr_mutex_lock(&mu, GR_NOW);
+		if (!ret)
+			gr_mutex_unlock(&mu);
+	}
+	tap_ok(!ret && !mu.state && !mu.head, "%s: unlocked to one that has timed out", mix.name);
+}
+
 /* ---- cancellation ---- */
 
 static int lock_it(void *arg)
@@ -285,6 +318,7 @@ static void body(void)
 	handed_over();
 	hammered();
 	fair();
+	timed_out_late();
 	cancelled();
 	gone_with_last_owner();
 }

@@ -201,6 +201,49 @@ static void writer_gives_up(void)
 	       mix.name);
 }
 
+/* ---- unlock while the only waiter has timed out, and still stands in the queue ---- */
+
+static atomic_int late;
+
+static void wlock_late(void *deadline)
+{
+	late = gr_rwmutex_lock(&rw, *(int64_t *)deadline);
+	if (!late)
+		gr_rwmutex_unlock(&rw);
+}
+
+static void rlock_late(void *deadline)
+{
+	late = gr_rwmutex_rlock(&rw, *(int64_t *)deadline);
+	if (!late)
+		gr_rwmutex_runlock(&rw);
+}
+
+static bool is_queued(void)
+{
+	return state() & (WWAIT | RWAIT);
+}
+
+static void timed_out_late(void)
+{
+	wrong = 0;
+	for (int i = 0; i < 3; i++) {
+		gr_rwmutex_lock(&rw, GR_FOREVER);
+		time_out(i % 2 ? wlock_late : rlock_late, is_queued);
+		gr_rwmutex_unlock(&rw);
+		mix_join();
+		wrong += late && late != -ETIMEDOUT;
+		wrong += state() || rw.rhead || rw.whead;
+		gr_rwmutex_rlock(&rw, GR_FOREVER);
+		time_out(wlock_late, is_queued);
+		gr_rwmutex_runlock(&rw);
+		mix_join();
+		wrong += late && late != -ETIMEDOUT;
+		wrong += state() || rw.rhead || rw.whead;
+	}
+	tap_ok(!wrong, "%s: unlocked to one that has timed out", mix.name);
+}
+
 static void write_all_the_time(void *arg)
 {
 	(void)arg;
@@ -324,6 +367,7 @@ static void body(void)
 	storm();
 	order_of_all();
 	writer_gives_up();
+	timed_out_late();
 	starve();
 	cancelled();
 	gone();

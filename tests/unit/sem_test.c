@@ -139,19 +139,6 @@ static void release_one(void *arg)
 	gr_sem_release(arg, 1);
 }
 
-static void release_two(void *arg)
-{
-	gr_sem_release(arg, 2);
-}
-
-static atomic_int turn;
-
-static void acquire_first(void *arg)
-{
-	gr_sem_acquire(arg, 1, GR_FOREVER);
-	turn = 1;
-}
-
 static void handoff(void)
 {
 	struct want w = { .n = 1, .deadline = GR_FOREVER };
@@ -178,32 +165,32 @@ static void handoff(void)
 	tap_ok(!touched, "%s: release does not touch it after it was acquired", mix.name);
 }
 
-/* ... nor after a newcomer took what it left beside those it woke */
-static void gone_to_newcomer(void)
+/* ---- release while the only waiter has timed out, and still stands in the queue ---- */
+
+static atomic_int late;
+
+static void acquire_late(void *deadline)
 {
-	int touched = 0;
-	struct gr_sem ee;
+	late = gr_sem_acquire(&sem, 1, *(int64_t *)deadline);
+}
 
-	memset(&ee, 0xee, sizeof(ee));
-	memset(gone, 0, sizeof(gone));
-	for (int i = 0; i < GONE / 4; i++) {
-		struct gr_sem *s = &gone[i];
+static bool is_queued(void)
+{
+	return *tail() != NULL;
+}
 
-		turn = 0;
-		mix_go(acquire_first, s);
-		while (!*(void *volatile *)&s->head)
-			gr_sleep(gr_after(5 * GR_US));
-		mix_go(release_two, s);
-		while (gr_sem_acquire(s, 1, GR_NOW))
-			gr_yield();
-		while (!turn) /* the waiter's call is no longer in progress */
-			gr_yield();
-		memset(s, 0xee, sizeof(*s));
+static void timed_out_late(void)
+{
+	wrong = 0;
+	for (int i = 0; i < 5; i++) {
+		time_out(acquire_late, is_queued);
+		gr_sem_release(&sem, 1);
+		mix_join();
+		wrong += late && late != -ETIMEDOUT;
+		wrong += gr_sem_acquire(&sem, 1, GR_NOW) != (late ? 0 : -EAGAIN);
+		wrong += sem.count || sem.head;
 	}
-	mix_join();
-	for (int i = 0; i < GONE / 4; i++)
-		touched += memcmp(&gone[i], &ee, sizeof(ee)) != 0;
-	tap_ok(!touched, "%s: nor if a newcomer took it", mix.name);
+	tap_ok(!wrong, "%s: released to one that has timed out", mix.name);
 }
 
 /* ---- cancellation ---- */
@@ -233,7 +220,7 @@ static void body(void)
 	big_first();
 	big_gives_up();
 	handoff();
-	gone_to_newcomer();
+	timed_out_late();
 	cancelled();
 }
 
