@@ -8,6 +8,7 @@
  * taken once, finds it. I2 a signal claims the oldest that still waits: never one that comes
  * later, never one that has timed out or was cancelled, and each return of 0 has its own signal.
  * I3 the mutex is locked again before wait returns, whatever it returns.
+ * State: 1 while the queue is not empty, for a look without the lock.
  * Lifetime: signal and broadcast touch *c for the last time when they release c->lock, before
  * anybody wakes; one that timed out takes c->lock once more.
  * Lock order: c->lock -> the mutex's m->lock.
@@ -27,6 +28,12 @@ static inline struct lock *lock_of(struct gr_cond *c)
 static inline struct waitq *queue_of(struct gr_cond *c)
 {
 	return (struct waitq *)&c->head;
+}
+
+/* With c->lock held, after the queue has changed. Relaxed: see nobody_waits(). */
+static void set_state(struct gr_cond *c)
+{
+	__atomic_store_n(&c->state, queue_of(c)->head != NULL, __ATOMIC_RELAXED);
 }
 
 /* Also when cancelled: the caller is going to unlock it. */
@@ -60,11 +67,13 @@ int gr_cond_wait(struct gr_cond *c, struct gr_mutex *m, int64_t deadline)
 	waiter_init(&w);
 	lock_acquire(lock_of(c));
 	waitq_push(queue_of(c), &w.node); /* I1 */
+	set_state(c);
 	mutex_unlock_local(m);
 	ret = waiter_wait(&w, lock_of(c), deadline, WAIT_COND);
 	if (ret) {
 		lock_acquire(lock_of(c));
 		waitq_remove(queue_of(c), &w.node);
+		set_state(c);
 		lock_release(lock_of(c));
 	}
 	rt_exit();
@@ -78,7 +87,7 @@ int gr_cond_wait(struct gr_cond *c, struct gr_mutex *m, int64_t deadline)
  */
 static inline bool nobody_waits(struct gr_cond *c)
 {
-	return !__atomic_load_n(&c->head, __ATOMIC_RELAXED);
+	return !__atomic_load_n(&c->state, __ATOMIC_RELAXED);
 }
 
 int gr_cond_signal(struct gr_cond *c)
@@ -92,6 +101,7 @@ int gr_cond_signal(struct gr_cond *c)
 	rt_enter();
 	lock_acquire(lock_of(c));
 	n = waitq_pop(queue_of(c)); /* I2 */
+	set_state(c);
 	lock_release(lock_of(c));
 	if (n)
 		waiter_wake(n->w);
@@ -111,6 +121,7 @@ int gr_cond_broadcast(struct gr_cond *c)
 	rt_enter();
 	lock_acquire(lock_of(c));
 	n = waitq_take_all(queue_of(c), &list);
+	set_state(c);
 	lock_release(lock_of(c));
 	wake_all(list);
 	rt_exit();

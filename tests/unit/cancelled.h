@@ -6,7 +6,22 @@
 #ifndef CANCELLED_H
 #define CANCELLED_H
 
+#include "gr_int.h"
 #include "mix.h"
+
+/* how many stand in an object's queue, which its lock protects */
+__attribute__((unused)) static int queue_len(uint32_t *lock, void **head)
+{
+	int n = 0;
+
+	rt_enter();
+	lock_acquire((struct lock *)lock);
+	for (struct wnode *w = *head; w; w = w->next)
+		n++;
+	lock_release((struct lock *)lock);
+	rt_exit();
+	return n;
+}
 
 /* fn(arg) in a task that is cancelled after us; what it returned */
 static int cancel_after(int64_t us, int (*fn)(void *), void *arg)

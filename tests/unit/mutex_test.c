@@ -4,7 +4,6 @@
  * after unlock. After Go's TestMutex, TestMutexFairness and TestMutexMisuse.
  */
 #include "cancelled.h"
-#include "gr_int.h"
 
 #define WORKERS 6
 #define ROUNDS 5000
@@ -76,15 +75,7 @@ static void queue_up(void *arg)
 
 static int queued(void)
 {
-	int n = 0;
-
-	rt_enter();
-	lock_acquire((struct lock *)&mu.lock);
-	for (struct wnode *w = mu.head; w; w = w->next)
-		n++;
-	lock_release((struct lock *)&mu.lock);
-	rt_exit();
-	return n;
+	return queue_len(&mu.lock, &mu.head);
 }
 
 static void fifo(void)

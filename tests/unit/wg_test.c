@@ -156,7 +156,7 @@ static void add_beside_waiters(void)
 	for (int i = 0; i < 3; i++)
 		mix_go(waiter, NULL);
 	gr_wg_wait(&started, GR_FOREVER);
-	while (!*(void *volatile *)&wg.head)
+	while (queue_len(&wg.lock, &wg.head) != 3)
 		gr_sleep(gr_after(50 * GR_US));
 	tap_ok(gr_wg_add(&wg, 2) == 0 && gr_wg_add(&wg, -4) == -EINVAL &&
 	       gr_wg_add(&wg, INT64_MAX) == -EINVAL && gr_wg_done(&wg) == 0 &&
