@@ -390,7 +390,7 @@ struct gr_once {
 	uint64_t runner;	/* who runs it, to see it call itself */
 };
 #define GR_ONCE_INIT { 0, 0, NULL, NULL, 0 }
-/* -EDEADLK fn calls it again. */
+/* -EDEADLK fn calls it again; -ECANCELED: somebody else may still be running it. */
 int gr_once(struct gr_once *o, void (*fn)(void *), void *arg);
 
 /* n meet: all wait until the n-th comes; then it can be used again. */

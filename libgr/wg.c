@@ -3,10 +3,10 @@
  * wg.c - gr_wg: wait until a count of jobs has come down to zero.
  *
  * Job: while nobody waits, add and done are one exchange. Callers: any thread.
- * Invariants: I1 count is the number of jobs, and its sign bit, WAITED, says that the queue is not
- * empty (who is left there without it has timed out). I2 with WAITED set count changes only with wg->lock held; without it only
- * by an exchange. I3 a waiter queues only while there are jobs, and the change to none takes every
- * waiter off that has not timed out.
+ * Invariants: I1 count is the number of jobs, and its sign bit, WAITED, says that the queue is
+ * not empty (who is left there without it has timed out). I2 with WAITED set count changes
+ * only with wg->lock held; without it only by an exchange. I3 a waiter queues only while there
+ * are jobs, and the change to none takes every waiter off that has not timed out.
  * Lifetime: who has waited may free it when no other waits. The gr_wg_done() that made it 0 ends
  * with the exchange, if nobody waited; else with the release of the lock, and who waited is then
  * still in its call: if claimed it wakes later, if it has timed out it has to take the lock.
