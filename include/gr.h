@@ -280,9 +280,10 @@ struct gr_case {
 /*
  * Wait for the first of n cases, do it, return its index. Of several that are ready one is
  * chosen at random; gr_select_ordered() takes the first. The same channel may stand in several
- * cases. With GR_NOW: -EAGAIN when none is ready, as Go's default. -ETIMEDOUT, -ECANCELED;
- * -EINVAL n over GR_SELECT_MAX, an unknown op, NULL for a value; -ENXIO FD or TIMER without a
- * runtime. [any]
+ * cases; all objects must be there until the call returns. With GR_NOW: -EAGAIN when none is
+ * ready, as Go's default. -ETIMEDOUT, -ECANCELED; -EINVAL n over GR_SELECT_MAX, an unknown op or
+ * event, NULL for a value, a timer or a task; -EDEADLK a task joins itself; -ENXIO FD or TIMER
+ * without a runtime. [any]
  */
 int gr_select(struct gr_case *cases, int n, int64_t deadline);
 int gr_select_ordered(struct gr_case *cases, int n, int64_t deadline);
@@ -292,7 +293,8 @@ int gr_select_ordered(struct gr_case *cases, int n, int64_t deadline);
 struct gr_timer;
 /*
  * A timer that is not armed. gr_timer_wait() and select see it fire; with gr_timer_func() each
- * time runs fn(arg) in a new goroutine instead. -EINVAL, -ENOMEM. [any]
+ * time runs fn(arg) in a new goroutine instead (once for several missed ones). -EINVAL, -ENOMEM.
+ * [any]
  */
 int gr_timer_new(struct gr_timer **t);
 int gr_timer_func(struct gr_timer **t, void (*fn)(void *), void *arg);
@@ -308,7 +310,7 @@ int gr_timer_stop(struct gr_timer *t);
 /* Wait until it has fired; returns how often since the last wait. -ETIMEDOUT, -EAGAIN,
  * -ECANCELED; -EINVAL NULL, or one of gr_timer_func(). [any] */
 int gr_timer_wait(struct gr_timer *t, int64_t deadline);
-/* Disarm and drop. NULL is allowed. [any] */
+/* Disarm and drop; nobody may wait for it. NULL is allowed. [any] */
 void gr_timer_release(struct gr_timer *t);
 
 /*
@@ -438,7 +440,8 @@ int gr_open(const char *path, int flags, mode_t mode);
 int gr_fsync(int fd);
 /*
  * Wait until fd is ready for events (POLLIN, POLLOUT, ...), for libraries that do their own I/O on
- * non-blocking descriptors. Returns the events, POLLERR and POLLHUP among them. [g]
+ * non-blocking descriptors. Returns the events, POLLERR and POLLHUP among them. -EBADF, -EINVAL,
+ * -ETIMEDOUT, -EAGAIN, -ECANCELED. [g]
  */
 int gr_fd_wait(int fd, unsigned int events, int64_t deadline);
 /* Close a descriptor. Calls in flight on it should have ended. [any] */
