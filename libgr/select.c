@@ -42,7 +42,7 @@ struct sel {
 	int64_t deadline; /* the caller's */
 	int64_t until;	  /* of it and all GR_OP_AT the earliest */
 	int at;		  /* that GR_OP_AT case, or -1 */
-	struct pollfd *fds; /* of each case, with fd -1 where it is none; NULL: no GR_OP_FD */
+	struct pollfd *fds; /* of each case, with fd -1 where it is none; only if nr_fds */
 	/* pass 2 */
 	struct lock **locks; /* distinct, by address */
 	int nr_locks;
@@ -52,41 +52,38 @@ struct sel {
 
 /* ---- one case ---- */
 
-static struct lock *lock_of(const struct gr_case *k)
+/* most cases: asked first, for a branch is cheaper than the table of a switch */
+static inline bool is_chan(const struct gr_case *k)
 {
-	switch (k->op) {
-	case GR_OP_SEND:
-	case GR_OP_RECV:
-		return k->chan ? &k->chan->lock : NULL;
-	case GR_OP_TIMER:
-		return &k->timer->lock;
-	case GR_OP_JOIN:
-		return &k->task->lock;
-	default:
-		return NULL;
-	}
+	return k->op == GR_OP_SEND || k->op == GR_OP_RECV;
 }
 
-static struct waitq *queue_of(const struct gr_case *k)
+static inline struct lock *lock_of(const struct gr_case *k)
 {
-	switch (k->op) {
-	case GR_OP_SEND:
-		return k->chan ? &k->chan->sendq : NULL;
-	case GR_OP_RECV:
-		return k->chan ? &k->chan->recvq : NULL;
-	case GR_OP_TIMER:
-		return &k->timer->waiters;
-	case GR_OP_JOIN:
-		return &k->task->joiners;
-	default:
-		return NULL;
+	if (likely(is_chan(k)))
+		return k->chan ? &k->chan->lock : NULL;
+	if (k->op == GR_OP_TIMER)
+		return &k->timer->lock;
+	return k->op == GR_OP_JOIN ? &k->task->lock : NULL;
+}
+
+/* NULL exactly where lock_of() is NULL */
+static inline struct waitq *queue_of(const struct gr_case *k)
+{
+	if (likely(is_chan(k))) {
+		if (!k->chan)
+			return NULL;
+		return k->op == GR_OP_SEND ? &k->chan->sendq : &k->chan->recvq;
 	}
+	if (k->op == GR_OP_TIMER)
+		return &k->timer->waiters;
+	return k->op == GR_OP_JOIN ? &k->task->joiners : NULL;
 }
 
 /* what the queue's owner wants in node->data */
 static void *data_of(const struct gr_case *k)
 {
-	return k->op == GR_OP_SEND || k->op == GR_OP_RECV ? k->value : NULL;
+	return is_chan(k) ? k->value : NULL;
 }
 
 /* a guess, without the lock */
@@ -94,11 +91,13 @@ static bool looks_ready(const struct sel *s, int i, int64_t now)
 {
 	const struct gr_case *k = &s->cases[i];
 
+	if (likely(is_chan(k))) {
+		if (!k->chan)
+			return false;
+		return k->op == GR_OP_SEND ? chan_looks_sendable(k->chan) :
+					     chan_looks_receivable(k->chan);
+	}
 	switch (k->op) {
-	case GR_OP_SEND:
-		return k->chan && chan_looks_sendable(k->chan);
-	case GR_OP_RECV:
-		return k->chan && chan_looks_receivable(k->chan);
 	case GR_OP_TIMER:
 		return timer_looks_fired(k->timer);
 	case GR_OP_JOIN:
@@ -213,9 +212,9 @@ static void lock_all(struct sel *s)
 			at--;
 		if (at && s->locks[at - 1] == l)
 			continue;
-		memmove(&s->locks[at + 1], &s->locks[at], (size_t)(n - at) * sizeof(l));
+		for (int j = n++; j > at; j--)
+			s->locks[j] = s->locks[j - 1];
 		s->locks[at] = l;
-		n++;
 	}
 	s->nr_locks = n;
 	for (int i = 0; i < n; i++)
@@ -250,27 +249,29 @@ static void enqueue(struct sel *s, struct waiter *w, struct fd_req *reqs)
 	if (s->nr_fds)
 		fd_wait_begin(&s->fd_wait, reqs, s->nr_fds);
 	for (int i = 0; i < s->n; i++) {
-		struct gr_case *k = &s->cases[i];
+		const struct gr_case *k = &s->cases[i];
+		struct wnode *node = &s->nodes[i];
 		struct waitq *q = queue_of(k);
 
-		s->nodes[i] = (struct wnode){ .w = w, .data = data_of(k) };
+		node->w = w;
+		node->data = data_of(k);
 		if (q)
-			waitq_push(q, &s->nodes[i]);
+			waitq_push(q, node);
 		else if (k->op == GR_OP_FD)
-			fd_wait_add(&s->fd_wait, k->fd, k->events, &s->nodes[i]);
+			fd_wait_add(&s->fd_wait, k->fd, k->events, node);
 	}
 }
 
 static void dequeue(struct sel *s, const struct wnode *won)
 {
 	for (int i = 0; i < s->n; i++) {
-		struct waitq *q = queue_of(&s->cases[i]);
+		struct lock *l = lock_of(&s->cases[i]);
 
-		if (!q || &s->nodes[i] == won) /* who claimed us took that one off */
+		if (!l || &s->nodes[i] == won) /* who claimed us took that one off */
 			continue;
-		lock_acquire(lock_of(&s->cases[i]));
-		waitq_remove(q, &s->nodes[i]);
-		lock_release(lock_of(&s->cases[i]));
+		lock_acquire(l);
+		waitq_remove(queue_of(&s->cases[i]), &s->nodes[i]);
+		lock_release(l);
 	}
 }
 
@@ -435,16 +436,22 @@ static NOINLINE int select_with_fds(struct sel *s)
 
 /* ---- the calls ---- */
 
-static int check_case(struct sel *s, int i, const struct gr_task *self)
+static bool is_own(const struct gr_task *t)
+{
+	const struct g *g = g_self();
+
+	return g && g->task == t;
+}
+
+static inline int check_case(struct sel *s, int i)
 {
 	const struct gr_case *k = &s->cases[i];
 
+	if (likely(is_chan(k)))
+		return k->value || k->op == GR_OP_RECV || !k->chan || !k->chan->elem ? 0 : -EINVAL;
 	switch (k->op) {
 	case GR_OP_NONE:
-	case GR_OP_RECV:
 		return 0;
-	case GR_OP_SEND:
-		return k->chan && k->chan->elem && !k->send ? -EINVAL : 0;
 	case GR_OP_FD:
 		s->needs_runtime = true;
 		s->nr_fds++;
@@ -455,7 +462,7 @@ static int check_case(struct sel *s, int i, const struct gr_task *self)
 	case GR_OP_JOIN:
 		if (!k->task)
 			return -EINVAL;
-		return k->task == self ? -EDEADLK : 0;
+		return is_own(k->task) ? -EDEADLK : 0;
 	case GR_OP_AT:
 		if (k->when < s->until || (k->when == s->until && s->at < 0)) {
 			s->until = k->when;
@@ -469,13 +476,12 @@ static int check_case(struct sel *s, int i, const struct gr_task *self)
 
 static int check(struct sel *s)
 {
-	const struct g *g = g_self();
 	int ret = 0;
 
 	if (s->n < 0 || s->n > GR_SELECT_MAX || (s->n && !s->cases))
 		return -EINVAL;
 	for (int i = 0; i < s->n && !ret; i++)
-		ret = check_case(s, i, g ? g->task : NULL);
+		ret = check_case(s, i);
 	if (!ret && s->needs_runtime && !atomic_load_explicit(&sched.running, memory_order_acquire))
 		ret = -ENXIO;
 	return ret;
@@ -495,19 +501,21 @@ static int select_one(struct gr_case *k, int64_t deadline)
 
 static int select_cases(struct gr_case *cases, int n, int64_t deadline, bool ordered)
 {
-	struct sel s = {
-		.cases = cases,
-		.n = n,
-		.ordered = ordered,
-		.deadline = deadline,
-		.until = deadline == GR_NOW ? GR_FOREVER : deadline,
-		.at = -1,
-	};
-	int ret = check(&s);
+	struct sel s; /* not initialised as a whole: most of it is for those that wait */
+	int ret;
 
+	s.cases = cases;
+	s.n = n;
+	s.nr_fds = 0;
+	s.ordered = ordered;
+	s.needs_runtime = false;
+	s.deadline = deadline;
+	s.until = deadline == GR_NOW ? GR_FOREVER : deadline;
+	s.at = -1;
+	ret = check(&s);
 	if (ret)
 		return ret;
-	if (n == 1 && (cases->op == GR_OP_SEND || cases->op == GR_OP_RECV) && cases->chan)
+	if (n == 1 && is_chan(cases) && cases->chan)
 		return select_one(cases, deadline);
 	return s.nr_fds ? select_with_fds(&s) : select_any(&s);
 }
