@@ -29,7 +29,7 @@
  */
 #include "chan.h"
 #include "fdwait.h"
-#include "sched.h"
+#include "rt.h"
 #include "task.h"
 #include "ticker.h"
 
@@ -323,19 +323,23 @@ static NOINLINE int choose_or_wait(struct sel *s)
 
 static int select_any(struct sel *s)
 {
+	struct m *m = rt_enter_inline();
 	struct wnode *partner = NULL;
 	int i;
 
-	if (m_cancelled(rt_enter()) && s->deadline != GR_NOW) {
+	if (m_cancelled(m) && s->deadline != GR_NOW) {
 		i = -ECANCELED;
 	} else {
 		i = choose(s, false, &partner);
 		if (partner)
 			waiter_wake(partner->w);
-		if (i < 0)
+		if (i < 0) {
 			i = choose_or_wait(s);
+			m = m_self();
+		}
 	}
-	rt_exit();
+	if (m)
+		rt_exit_m(m);
 	return i;
 }
 
