@@ -20,6 +20,7 @@
 #include "crash.h"
 #include "debug.h"
 #include "netpoll.h"
+#include "proxy.h"
 #include "sched.h"
 #include "stack.h"
 
@@ -197,7 +198,7 @@ static int start(const struct gr_opts *opts)
 static void free_all(void)
 {
 	stack_walk_wait();
-	select_fini();
+	proxy_fini();
 	for (int i = 0; i < sched.nr_procs; i++) {
 		netpoll_fini(&sched.procs[i]);
 		timers_fini(&sched.procs[i]);

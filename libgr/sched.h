@@ -123,8 +123,4 @@ int m_start(void);
 /* the body of the monitor thread */
 void *m_monitor(void *unused);
 
-/* ---- select.c ---- */
-/* the runtime has ended: plain threads that a goroutine of it selected for go on */
-void select_fini(void);
-
 #endif /* GR_SCHED_H */

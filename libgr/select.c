@@ -29,6 +29,7 @@
  */
 #include "chan.h"
 #include "fdwait.h"
+#include "proxy.h"
 #include "rt.h"
 #include "task.h"
 #include "ticker.h"
@@ -345,73 +346,9 @@ static int select_any(struct sel *s)
 
 /* ---- descriptors ---- */
 
-/* a plain thread's select that waits for descriptors, done by a goroutine; on the thread's stack */
-struct proxy {
-	struct proxy *next; /* proxies.lock */
-	struct sel *s;
-	int ret;
-	struct waiter w;
-};
-
-static struct {
-	struct lock lock;
-	struct proxy *list;
-} proxies;
-
-/* false: somebody else was faster, *x may be gone */
-static bool proxy_end(struct proxy *x, int ret)
+static int select_again(void *s)
 {
-	struct proxy **at = &proxies.list;
-
-	while (*at && *at != x)
-		at = &(*at)->next;
-	if (!*at)
-		return false;
-	*at = x->next;
-	x->ret = ret;
-	waiter_claim(&x->w);
-	waiter_wake(&x->w);
-	return true;
-}
-
-static void proxy_main(void *arg)
-{
-	struct proxy *x = arg;
-	int ret = select_any(x->s);
-
-	rt_enter();
-	lock_acquire(&proxies.lock);
-	proxy_end(x, ret);
-	lock_release(&proxies.lock);
-	rt_exit();
-}
-
-/* The runtime has ended, and with it the goroutines that would have woken these threads. */
-void select_fini(void)
-{
-	lock_acquire(&proxies.lock);
-	while (proxies.list)
-		proxy_end(proxies.list, -ENXIO);
-	lock_release(&proxies.lock);
-}
-
-static int select_by_proxy(struct sel *s)
-{
-	struct proxy x = { .s = s };
-	int ret;
-
-	waiter_init(&x.w);
-	lock_acquire(&proxies.lock);
-	x.next = proxies.list;
-	proxies.list = &x;
-	ret = gr_go(proxy_main, &x);
-	if (ret)
-		proxies.list = x.next;
-	lock_release(&proxies.lock);
-	if (ret)
-		return ret;
-	waiter_wait(&x.w, NULL, GR_FOREVER, WAIT_SELECT);
-	return x.ret;
+	return select_any(s);
 }
 
 static NOINLINE int select_with_fds(struct sel *s)
@@ -434,7 +371,7 @@ static NOINLINE int select_with_fds(struct sel *s)
 	s->fds = fds;
 	i = select_any(s);
 	if (i == -EINPROGRESS)
-		return select_by_proxy(s);
+		return proxy_do(select_again, s);
 	return i >= 0 && s->cases[i].op == GR_OP_FD ? (int)io_did_not_wait(i) : i;
 }
 

@@ -385,8 +385,9 @@ static void from_outside(void)
 	pthread_t thread;
 	int bad = -1;
 
-	if (gr_chan_new(&c, sizeof(int), 1) ||
-	    pthread_create(&thread, NULL, arms_from_outside, c))
+	if (gr_chan_new(&c, sizeof(int), 1))
+		mix_fatal("gr_chan_new", -ENOMEM);
+	if (pthread_create(&thread, NULL, arms_from_outside, c))
 		mix_fatal("pthread_create", 0);
 	gr_chan_recv(c, &bad, GR_FOREVER); /* not a timer, no I/O: the process is idle */
 	pthread_join(thread, NULL);
