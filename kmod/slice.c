@@ -16,8 +16,9 @@
  * spare is parked), keeps its P; after ten slices that is a stall, and said so (event.c).
  *
  * The timer starts with the first RUNNING and finds out by itself that its P is not RUNNING any
- * more: taking and giving a P pays nothing for it but a flag. It stays on the CPU that
- * started it; a holder elsewhere is reached by the IPI of task_work_add().
+ * more, or out of use (its holder has both hint flags, and gives it up before it uses it again):
+ * taking and giving a P pays nothing for it but a flag. It stays on the CPU that started it; a
+ * holder elsewhere is reached by the IPI of task_work_add().
  *
  * Callers: token.c, under group->lock.
  * Source: Go's sysmon retakes a P after one tick of 10 ms or more; here per P, without a scan.
@@ -82,6 +83,14 @@ static struct gr_thread *gr_slice_victim(struct gr_group *g, struct gr_proc *p)
 	return t;
 }
 
+/* The holder of @p keeps it out of use: it runs no goroutine, and nobody else shall. */
+static bool gr_slice_unused(struct gr_group *g, struct gr_proc *p)
+{
+	u32 both = GR_HF_RUNTIME | GR_HF_POLL;
+
+	return (READ_ONCE(g->hthreads[p->holder->slot].flags) & both) == both;
+}
+
 static enum hrtimer_restart gr_slice_fn(struct hrtimer *timer)
 {
 	struct gr_proc *p = container_of(timer, struct gr_proc, slice);
@@ -93,7 +102,7 @@ static enum hrtimer_restart gr_slice_fn(struct hrtimer *timer)
 
 	rcu_read_lock();
 	raw_spin_lock_irqsave(&g->lock, irqflags);
-	p->slice_on = p->state == GR_P_RUNNING && !g->dead;
+	p->slice_on = p->state == GR_P_RUNNING && !g->dead && !gr_slice_unused(g, p);
 	if (p->slice_on) {
 		gr_slice_late(g);
 		if (gr_slice_over(g, p) && gr_wanted(g, p, false)) {

@@ -41,8 +41,6 @@
 
 #define LOOKS 7 /* again after 1, 2, 4 ... ms */
 
-#pragma weak gr_dump
-
 static struct {
 	int fd; /* /proc/self/task; -1: we cannot count threads, and say nothing */
 	int helpers;
@@ -86,7 +84,8 @@ static bool nothing_left(void)
 	for (int i = 0; i < sched.nr_procs; i++) {
 		struct p *p = &sched.procs[i];
 
-		if (!runq_empty(p) || __atomic_load_n(&p->q->pending, __ATOMIC_RELAXED))
+		if (!runq_empty(p) || __atomic_load_n(&p->q->pending, __ATOMIC_RELAXED) !=
+					      atomic_load(&p->retired)) /* see procs.c */
 			return false;
 	}
 	return true;
@@ -97,8 +96,7 @@ static void report(void)
 	if (atomic_exchange(&dl.told, true))
 		return;
 	gr_warn("all goroutines are asleep - deadlock!");
-	if (gr_dump)
-		gr_dump(STDERR_FILENO);
+	gr_dump(STDERR_FILENO);
 	run_end(-EDEADLK);
 }
 

@@ -242,6 +242,7 @@ struct p {
 	struct netpoll *np;
 	/* the M that waits in this P's ring, or NULL */
 	struct m *_Atomic poller;
+	_Atomic bool retired; /* procs.c: runs no goroutines */
 
 	/* counters: holder writes, anyone reads */
 	_Atomic uint64_t nr_sched, nr_steals, nr_enters, nr_fired, nr_spawned, nr_ended;

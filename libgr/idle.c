@@ -101,7 +101,8 @@ static struct g *steal(struct m *m)
 
 struct g *sched_spin(struct m *m)
 {
-	int busy = sched.nr_procs - (int)park_tab.mirror->nr_idle -
+	int busy = atomic_load_explicit(&sched.active_procs, memory_order_relaxed) -
+		   (int)park_tab.mirror->nr_idle -
 		   atomic_load_explicit(&sched.nr_polling, memory_order_relaxed);
 
 	if (sched.nr_procs == 1)
@@ -265,7 +266,8 @@ static void idle_poll(struct m *m)
 	atomic_thread_fence(memory_order_seq_cst); /* F2; and timer.c F1: poller before timers */
 	deadline = poll_deadline(p);
 	atomic_store_explicit(&m->poll_deadline, deadline, memory_order_relaxed);
-	if (!work_anywhere() && !sched_stopping() && !netpoll_ready(p)) {
+	if (!work_anywhere() && !sched_stopping() && !netpoll_ready(p) &&
+	    !atomic_load(&p->retired)) {
 		atomic_store_explicit((_Atomic uint32_t *)&m->hint->flags, GR_HF_POLL,
 				      memory_order_release);
 		netpoll_wait(p, deadline);
@@ -284,7 +286,7 @@ static void idle_poll(struct m *m)
 		leave_lost_ring(m, p);
 }
 
-static void idle_park(struct m *m)
+void sched_park(struct m *m)
 {
 	int64_t again = asleep_begin(m);
 	unsigned int reason = 0;
@@ -313,5 +315,5 @@ void sched_idle(struct m *m)
 	if (m->p && m->p->q->pending)
 		idle_poll(m);
 	else
-		idle_park(m);
+		sched_park(m);
 }

@@ -543,7 +543,8 @@ static bool all_idle(void)
 	for (int i = 0; i < sched.nr_procs; i++) {
 		struct m *m = pf.holder[i];
 
-		if (m && __atomic_load_n(&m->hint->flags, __ATOMIC_RELAXED) != GR_HF_POLL)
+		/* also with GR_HF_RUNTIME: the thread holds a P that is out of use (procs.c) */
+		if (m && !(__atomic_load_n(&m->hint->flags, __ATOMIC_RELAXED) & GR_HF_POLL))
 			return false;
 	}
 	return true;

@@ -8,7 +8,8 @@
 
 #include "sched.h"
 
-/* sched.c: the mirror shows no P, or turns are lost at random (debug.c); m's goroutine may come back on another thread's M */
+/* sched.c: the mirror shows no P, or turns are lost at random (debug.c); m's goroutine may come
+ * back on another thread's M */
 struct m *rt_enter_slow(struct m *m);
 
 static inline void rt_set_hint(struct m *m, uint32_t flags)

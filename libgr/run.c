@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * run.c - start the runtime, wait for its first goroutine, stop it; gr_info().
+ * run.c - start the runtime, wait for its first goroutine, stop it.
  *
  * The thread that calls gr_run() does not run goroutines: it waits. Stopping: every M leaves at
  * its next scheduling point. One that sits in a blocking call of user code cannot be stopped; it
@@ -25,6 +25,7 @@
 #include "stack.h"
 
 #define STOP_MS 200
+#define LEAVE_MS 10000
 #define MAX_THREADS 10000
 
 static _Atomic bool busy; /* a runtime exists, maybe only its leftovers */
@@ -83,6 +84,27 @@ static int env_int(const char *name, int max, int *value)
 	return 0;
 }
 
+/* nr_procs is what to begin with; from here on it is how many there are. */
+static int read_max_procs(const struct gr_opts *opts)
+{
+	int active = sched.nr_procs, max = opts && opts->max_procs ? opts->max_procs : active;
+
+	if (max < active) {
+		gr_warn("gr_run: max_procs %d is less than the %d to begin with", max, active);
+		return -EINVAL;
+	}
+	atomic_store(&sched.active_procs, active);
+	sched.nr_procs = max;
+	sched.alone = max == 1;
+	/* a P out of use needs a thread, which is not one of those that were asked for */
+	if (sched.max_threads < active)
+		sched.max_threads = active;
+	sched.max_threads += max - active;
+	if (sched.max_threads > GR_MAX_THREADS)
+		sched.max_threads = GR_MAX_THREADS;
+	return 0;
+}
+
 static int read_opts(const struct gr_opts *opts)
 {
 	int ret;
@@ -95,7 +117,8 @@ static int read_opts(const struct gr_opts *opts)
 	sched.stack_size = STACK_DEFAULT;
 	if (opts) {
 		if (opts->size != sizeof(*opts) || opts->nr_procs < 0 ||
-		    opts->nr_procs > GR_MAX_PROCS || opts->max_threads < 0 ||
+		    opts->nr_procs > GR_MAX_PROCS || opts->max_procs < 0 ||
+		    opts->max_procs > GR_MAX_PROCS || opts->max_threads < 0 ||
 		    opts->max_threads > GR_MAX_THREADS ||
 		    (opts->stack_size &&
 		     (opts->stack_size < STACK_MIN || opts->stack_size > STACK_MAX))) {
@@ -109,10 +132,7 @@ static int read_opts(const struct gr_opts *opts)
 		if (opts->stack_size)
 			sched.stack_size = opts->stack_size;
 	}
-	if (sched.max_threads < sched.nr_procs)
-		sched.max_threads = sched.nr_procs;
-	sched.alone = sched.nr_procs == 1;
-	return 0;
+	return read_max_procs(opts);
 }
 
 /* the backend of GR_BACKEND, or the best there is */
@@ -157,6 +177,8 @@ static int init_procs(void)
 		p->rng = shuffle_seed(i);
 		p->q = &park_tab.hprocs[i];
 		atomic_store(&p->timer_next, INT64_MAX);
+		if (i >= atomic_load(&sched.active_procs))
+			procs_set_retired(p, true);
 		ret = netpoll_init(p);
 		if (ret) {
 			gr_warn("no io_uring for processor %d: error %d", i, -ret);
@@ -215,6 +237,18 @@ static void free_all(void)
 	free(sched.procs);
 }
 
+/* Ms in goroutine code, where they may stay for ever; the others leave as soon as they get a CPU */
+static int in_user_code(void)
+{
+	int n = 0;
+
+	lock_acquire(&sched.ms_lock);
+	for (struct m *m = sched.ms; m; m = m->all_next)
+		n += !__atomic_load_n(&m->hint->flags, __ATOMIC_RELAXED);
+	lock_release(&sched.ms_lock);
+	return n;
+}
+
 /* Every thread out; false: some are stuck in user code. */
 static bool stop_threads(void)
 {
@@ -225,7 +259,9 @@ static bool stop_threads(void)
 	trace_stop();
 	sched.ops->stop();
 	pthread_join(monitor, NULL);
-	for (int ms = 0; (n = atomic_load(&sched.nr_ms)) && ms < STOP_MS; ms++) {
+	for (int ms = 0; (n = atomic_load(&sched.nr_ms)); ms++) {
+		if (ms >= STOP_MS && (n == in_user_code() || ms >= LEAVE_MS))
+			break;
 		sched_wake_pollers();
 		pin_stop();
 		futex_wait(&sched.nr_ms, n, 1);
@@ -258,6 +294,9 @@ static void start_threads(void)
 	deadlock_start(debug.sched_ms ? 3 : 2);
 	if (!ret)
 		ret = gr_go(first_main, NULL);
+	/* the back end gives the retired Ps away first */
+	for (int i = atomic_load(&sched.active_procs); !ret && i < sched.nr_procs; i++)
+		ret = m_start();
 	if (!ret)
 		ret = m_start();
 	if (ret)
@@ -295,33 +334,4 @@ int gr_run(int (*fn)(void *), void *arg, const struct gr_opts *opts)
 		atomic_store(&busy, false);
 	}
 	return first.result;
-}
-
-int gr_info(struct gr_info *info)
-{
-	const volatile struct gr_mirror *mirror = park_tab.mirror;
-
-	if (!info || info->size != sizeof(*info))
-		return -EINVAL;
-	if (!atomic_load(&sched.running) || !mirror)
-		return -ENXIO;
-	*info = (struct gr_info){
-		.size = sizeof(*info),
-		.backend = sched.ops->name,
-		.guard = stack_guard_name(),
-		.nr_procs = sched.nr_procs,
-		.nr_threads = atomic_load(&sched.nr_ms),
-		.nr_goroutines = g_count(),
-		.nr_idle = (int)mirror->nr_idle,
-		.handoffs = mirror->handoffs,
-		.blocks = mirror->blocks,
-	};
-	for (int i = 0; i < sched.nr_procs; i++) {
-		struct p *p = &sched.procs[i];
-
-		info->steals += atomic_load(&p->nr_steals);
-		info->schedules += atomic_load(&p->nr_sched);
-		info->ring_enters += atomic_load(&p->nr_enters);
-	}
-	return 0;
 }

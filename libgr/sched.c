@@ -212,6 +212,8 @@ static NOINLINE bool pending_due(struct p *p)
 		p->clock_at = 0; /* find_local() looks */
 		return true;
 	}
+	if (unlikely(atomic_load_explicit(&p->retired, memory_order_relaxed)))
+		return true;
 	return netpoll_ready(p) || (netpoll_queued(p) && ++p->poll_tick >= SUBMIT_EVERY);
 }
 
@@ -377,7 +379,8 @@ static __attribute__((always_inline)) inline bool yield_alone(struct m *m, struc
 	struct g *next;
 	bool inherit;
 
-	if (unlikely(!sched.alone || sched.nr_pinned || !p || *runq_next(p) || g->canary || !only_queue(p)))
+	if (unlikely(!sched.alone || sched.nr_pinned || !p || *runq_next(p) || g->canary ||
+		     !only_queue(p)))
 		return false;
 	next = runq_get_local(p, &inherit);
 	if (!next)
@@ -463,7 +466,7 @@ static void yield_to_returner(struct m *m)
 
 static int batch_size(void)
 {
-	int n = globq_len() / sched.nr_procs + 1;
+	int n = globq_len() / atomic_load_explicit(&sched.active_procs, memory_order_relaxed) + 1;
 
 	return n < GLOBAL_BATCH ? n : GLOBAL_BATCH;
 }
@@ -507,6 +510,8 @@ static struct g *find_runnable(struct m *m, bool *inherit)
 	struct g *g;
 
 	while (!sched_stopping()) {
+		if (m->p && unlikely(atomic_load_explicit(&m->p->retired, memory_order_relaxed)))
+			procs_hold(m);
 		if (m->p && (park_tab.mirror->nr_returners || preempted_turn(m->p)))
 			yield_to_returner(m);
 		if (m->p) {

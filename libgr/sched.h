@@ -12,7 +12,7 @@
 struct sched {
 	/* fixed while the runtime runs */
 	const struct park_ops *ops;
-	int nr_procs;
+	int nr_procs; /* how many there are; most that gr_set_procs() may ask for */
 	bool alone; /* one P, for good: nobody steals, nobody else can be woken */
 	bool shuffle; /* debug.c */
 	int max_threads;
@@ -24,6 +24,7 @@ struct sched {
 	_Atomic uint64_t next_id;
 	_Atomic int nr_gs; /* without those that Ps counted: g_count() */
 	_Atomic int nr_ms; /* a futex: gr_run() waits for 0 */
+	_Atomic int active_procs; /* the first so many run goroutines, see procs.c */
 	_Atomic int nr_pinned; /* Ms with a pinned goroutine */
 
 	struct lock globq_lock;
@@ -88,7 +89,14 @@ void pin_end(struct m *m);
 /* whoever waits, when the runtime stops */
 void pin_stop(void);
 
+/* ---- procs.c ---- */
+void procs_set_retired(struct p *p, bool retired);
+/* m's P is retired: hold it until it is wanted again. Comes back with another P, or none. */
+void procs_hold(struct m *m);
+
 /* ---- idle.c ---- */
+/* give the P up, if m has one, and sleep until there is something to do */
+void sched_park(struct m *m);
 /* A thread waits for a P and there is none idle: one that only polls is good enough. */
 void sched_wake_for_returner(void);
 /* Work was published: let a P that has nothing to do look for it. */

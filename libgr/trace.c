@@ -51,7 +51,8 @@ static void print_line(int64_t now)
 	struct line l = { .n = 0 };
 
 	add(&l, "SCHED %lldms: procs=%d idle=%u threads=%d spinning=%d spares=%u runqueue=%u [",
-	    (long long)((now - trace.began) / GR_MS), sched.nr_procs, mirror->nr_idle,
+	    (long long)((now - trace.began) / GR_MS), atomic_load(&sched.active_procs),
+	    mirror->nr_idle,
 	    atomic_load(&sched.nr_ms), atomic_load(&sched.nr_spinning), mirror->nr_spares,
 	    globq_len());
 	for (int i = 0; i < sched.nr_procs; i++)
@@ -67,6 +68,8 @@ static void *trace_main(void *unused)
 
 	while (!atomic_load(&trace.stop)) {
 		next += debug.sched_ms * GR_MS;
+		if (next < gr_now())
+			next = gr_now(); /* beats that were missed are not made up for */
 		while (!atomic_load(&trace.stop) && gr_now() < next)
 			futex_wait(&trace.stop, 0, next);
 		if (!atomic_load(&trace.stop))

@@ -302,6 +302,7 @@ struct gr_mirror {
 #define GR_HF_RUNTIME 1		/* in the runtime: keep my P when I sleep */
 /* I sleep on behalf of my P: a returner may have it, a spare may not; I need none to come back */
 #define GR_HF_POLL 2
+/* both: my P is out of use; I keep it asleep, there are no slices until I give it up */
 struct gr_hint_thread {
 	__u32 flags;
 	__u32 pad[15];
