@@ -150,6 +150,14 @@ bench-kmod: setup-run
 
 build-unit: $(UNIT)
 
+# TSan has room for 8000 goroutines at once
+TSAN_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,race chan mutex wg wait select timer dump))
+
+build-tsan: $(TSAN_UNIT)
+
+print-tsan:
+	@echo $(TSAN_UNIT)
+
 build-tests: $(UNIT) $(KTESTS) $(B)/taste
 
 print-unit:
@@ -184,6 +192,6 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: model bench-kmod build-unit build-tests print-unit print-ktests all help run check check-all test test-vm lint kmod install clean setup setup-run setup-all
+.PHONY: model bench-kmod build-unit build-tests build-tsan print-tsan print-unit print-ktests all help run check check-all test test-vm lint kmod install clean setup setup-run setup-all
 .SECONDARY:
 -include $(wildcard $(B)/obj/*.d $(B)/pic/*.d $(B)/unit/*.d $(B)/examples/*.d build/kselftest/*.d)

@@ -67,6 +67,10 @@ static inline uint64_t cpu_cycles(void)
 #endif
 }
 
+/* a field that another thread, or the kernel, may write at any time: a plain load or store */
+#define PEEK(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+#define POKE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+
 struct g;
 struct m;
 struct p;

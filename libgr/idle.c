@@ -102,7 +102,7 @@ static struct g *steal(struct m *m)
 struct g *sched_spin(struct m *m)
 {
 	int busy = atomic_load_explicit(&sched.active_procs, memory_order_relaxed) -
-		   (int)park_tab.mirror->nr_idle -
+		   (int)PEEK(park_tab.mirror->nr_idle) -
 		   atomic_load_explicit(&sched.nr_polling, memory_order_relaxed);
 
 	if (sched.nr_procs == 1)
@@ -156,16 +156,16 @@ void sched_wake_fenced(void)
 
 	if (atomic_load_explicit(&sched.nr_spinning, memory_order_relaxed))
 		return;
-	if (!mirror->nr_idle && !mirror->nr_lazy &&
+	if (!PEEK(mirror->nr_idle) && !PEEK(mirror->nr_lazy) &&
 	    !atomic_load_explicit(&sched.nr_polling, memory_order_relaxed))
 		return;
 	if (!atomic_compare_exchange_strong(&sched.nr_spinning, &none, 1))
 		return;
-	if (mirror->nr_idle && sched.ops->unpark(1) > 0)
+	if (PEEK(mirror->nr_idle) && sched.ops->unpark(1) > 0)
 		return;
 	if (wake_poller())
 		return;
-	if (mirror->nr_lazy && sched.ops->unpark(1) > 0)
+	if (PEEK(mirror->nr_lazy) && sched.ops->unpark(1) > 0)
 		return;
 	atomic_fetch_sub(&sched.nr_spinning, 1);
 }
@@ -281,7 +281,7 @@ static void idle_poll(struct m *m)
 	atomic_compare_exchange_strong(&p->poller, &self, NULL);
 	if (sched.ops->busy)
 		sched.ops->busy();
-	m_set_proc(m, m->mirror->proc);
+	m_set_proc(m, PEEK(m->mirror->proc));
 	if (m->p != p)
 		leave_lost_ring(m, p);
 }
@@ -312,7 +312,7 @@ void sched_idle(struct m *m)
 			return;
 		}
 	}
-	if (m->p && m->p->q->pending)
+	if (m->p && PEEK(m->p->q->pending))
 		idle_poll(m);
 	else
 		sched_park(m);

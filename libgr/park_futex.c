@@ -128,7 +128,7 @@ static void set_thread(struct m *m, int proc, uint32_t state)
 /* an idle P to m */
 static void give(int proc, struct m *m)
 {
-	pf.holder[proc] = m;
+	POKE(pf.holder[proc], m);
 	pf.procs[proc].state = GR_P_RUNNING;
 	pf.procs[proc].thread = m->slot;
 	MIRROR_ADD(nr_idle, -1);
@@ -137,7 +137,7 @@ static void give(int proc, struct m *m)
 
 static void drop(struct m *m, int proc)
 {
-	pf.holder[proc] = NULL;
+	POKE(pf.holder[proc], NULL);
 	pf.procs[proc].state = GR_P_IDLE;
 	pf.procs[proc].thread = -1;
 	set_thread(m, GR_NO_PROC, GR_T_BLOCKED);
@@ -521,7 +521,7 @@ static bool take(int i, struct m *m)
 
 static bool look_at(int i)
 {
-	struct m *m = pf.holder[i];
+	struct m *m = PEEK(pf.holder[i]);
 	uint32_t tick;
 
 	if (!m)
@@ -541,7 +541,7 @@ static bool look_at(int i)
 static bool all_idle(void)
 {
 	for (int i = 0; i < sched.nr_procs; i++) {
-		struct m *m = pf.holder[i];
+		struct m *m = PEEK(pf.holder[i]);
 
 		/* also with GR_HF_RUNTIME: the thread holds a P that is out of use (procs.c) */
 		if (m && !(__atomic_load_n(&m->hint->flags, __ATOMIC_RELAXED) & GR_HF_POLL))

@@ -28,7 +28,7 @@ static inline struct m *rt_enter_m(struct m *m)
 	if (m->depth++)
 		return m;
 	rt_set_hint(m, GR_HF_RUNTIME);
-	proc = m->mirror->proc;
+	proc = PEEK(m->mirror->proc);
 	if (unlikely(proc < 0 || sched.shuffle))
 		return rt_enter_slow(m);
 	m->p = &sched.procs[proc];

@@ -183,7 +183,7 @@ static inline void begin_turn(struct m *m, struct g *g, bool inherit)
 	} else {
 		p->inherits = 0;
 		p->global_in--;
-		p->q->tick++;
+		POKE(p->q->tick, p->q->tick + 1);
 	}
 	/* only the holder writes it */
 	atomic_store_explicit(&p->nr_sched,
@@ -222,7 +222,7 @@ static __attribute__((always_inline)) inline bool only_queue(struct p *p)
 {
 	const volatile struct gr_mirror *mirror = park_tab.mirror;
 
-	if (unlikely(mirror->nr_returners || mirror->nr_preempted || p->global_in <= 0 ||
+	if (unlikely(PEEK(mirror->nr_returners) || PEEK(mirror->nr_preempted) || p->global_in <= 0 ||
 		     sched_stopping()))
 		return false;
 	return likely(!__atomic_load_n(&p->q->pending, __ATOMIC_RELAXED)) || !pending_due(p);
@@ -435,7 +435,7 @@ static void run_timers(struct p *p)
  */
 static bool preempted_turn(struct p *p)
 {
-	if (!park_tab.mirror->nr_preempted)
+	if (!PEEK(park_tab.mirror->nr_preempted))
 		return false;
 	run_timers(p);
 	netpoll_submit(p);
@@ -512,7 +512,7 @@ static struct g *find_runnable(struct m *m, bool *inherit)
 	while (!sched_stopping()) {
 		if (m->p && unlikely(atomic_load_explicit(&m->p->retired, memory_order_relaxed)))
 			procs_hold(m);
-		if (m->p && (park_tab.mirror->nr_returners || preempted_turn(m->p)))
+		if (m->p && (PEEK(park_tab.mirror->nr_returners) || preempted_turn(m->p)))
 			yield_to_returner(m);
 		if (m->p) {
 			g = find_local(m, inherit);

@@ -24,6 +24,7 @@ rm -f build/*.tap build/vm/*.tap
 read -ra UNIT <<< "$($MAKE -s print-unit)"
 read -ra KTEST <<< "$($MAKE -s print-ktests)"
 read -ra ASAN <<< "$($MAKE -s SAN=address,undefined print-unit)"
+read -ra TSAN <<< "$($MAKE -s SAN=thread print-tsan)"
 step "build"
 $MAKE all || exit 1
 $MAKE build-tests || exit 1
@@ -37,6 +38,8 @@ tests/host.sh system 120 tests/readme.sh tests/docs.sh tests/httpd.sh
 step "unit tests with sanitizers"
 $MAKE SAN=address,undefined build-unit > build/asan.log 2>&1 || cat build/asan.log
 tests/host.sh asan 300 "${ASAN[@]}"
+$MAKE SAN=thread build-tsan > build/tsan.log 2>&1 || cat build/tsan.log
+tests/host.sh tsan 300 "${TSAN[@]}"
 step "misuse in a debug build"
 $MAKE -s DEBUG=1 build-debug/unit/debug_test > build/misuse.log 2>&1 || cat build/misuse.log
 tests/host.sh misuse 120 build-debug/unit/debug_test
@@ -50,7 +53,7 @@ wait
 cat build/debug.log
 step "done"
 # shellcheck disable=SC2046,SC2086
-exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/asan.tap \
+exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/asan.tap build/tsan.tap \
     build/misuse.tap build/model.tap \
     build/vm/6.12.tap build/vm/6.1.tap build/vm/newest.tap build/vm/6.12-reload.tap \
     build/vm/6.1-reload.tap build/vm/6.12-tracing.tap \
