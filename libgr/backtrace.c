@@ -118,7 +118,7 @@ void out_foreign_str(struct out *o, const char *s)
 	out_str(o, n ? buf : "?");
 }
 
-void out_goroutine(struct out *o, const struct g *g)
+NO_SAN void out_goroutine(struct out *o, const struct g *g)
 {
 	const char *name = g->name;
 
@@ -226,6 +226,8 @@ NOINLINE void trace_self(struct trace *t, const void *pc)
 	t->n = 0;
 	t->more = false;
 	walk_here(&w);
+	if (pc && !t->n) /* a handler that is called later than the signal came, as TSan does */
+		trace_self(t, NULL);
 }
 
 void trace_warm(void)

@@ -51,4 +51,7 @@ void out_trace(struct out *o, const struct trace *t);
 /* "function+0x12 (file+0x3456)" */
 void out_symbol(struct out *o, void *pc);
 
+/* dump.c: gr_dump() in a handler of a signal that came at pc */
+int dump_from(int fd, const void *pc);
+
 #endif /* GR_BACKTRACE_H */

@@ -45,13 +45,21 @@ _Noreturn void crash_overflow(const struct g *g, const void *sp, const void *pc)
 	abort();
 }
 
-static _Noreturn void overflowed(const struct g *g, const ucontext_t *uc)
+static void *sp_of(const ucontext_t *uc)
 {
 #if defined(__x86_64__)
-	crash_overflow(g, (void *)uc->uc_mcontext.gregs[REG_RSP],
-		       (void *)uc->uc_mcontext.gregs[REG_RIP]);
+	return (void *)uc->uc_mcontext.gregs[REG_RSP];
 #elif defined(__aarch64__)
-	crash_overflow(g, (void *)uc->uc_mcontext.sp, (void *)uc->uc_mcontext.pc);
+	return (void *)uc->uc_mcontext.sp;
+#endif
+}
+
+static void *pc_of(const ucontext_t *uc)
+{
+#if defined(__x86_64__)
+	return (void *)uc->uc_mcontext.gregs[REG_RIP];
+#elif defined(__aarch64__)
+	return (void *)uc->uc_mcontext.pc;
 #endif
 }
 
@@ -62,7 +70,7 @@ static void on_segv(int nr, siginfo_t *info, void *uc)
 
 	if (info->si_code > 0 && g && at >= (const char *)g->stack_base &&
 	    at < (const char *)g->stack_lo)
-		overflowed(g, uc);
+		crash_overflow(g, sp_of(uc), pc_of(uc));
 	signal(nr, SIG_DFL);
 	if (info->si_code <= 0) /* somebody sent it: nothing will fault again */
 		syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), nr);
@@ -72,8 +80,7 @@ static void on_quit(int nr, siginfo_t *info, void *uc)
 {
 	(void)nr;
 	(void)info;
-	(void)uc;
-	gr_dump(STDERR_FILENO);
+	dump_from(STDERR_FILENO, pc_of(uc));
 }
 
 static struct {

@@ -46,10 +46,11 @@ struct dump {
 	struct trace trace;
 	struct trace_copy copy;
 	const struct g *self;
+	const void *pc; /* where it was interrupted, or NULL */
 	int64_t now;
 };
 
-static const char *reason(const struct g *g)
+NO_SAN static const char *reason(const struct g *g)
 {
 	uint32_t why = g->wait_reason;
 
@@ -95,7 +96,7 @@ static bool parse_hex(const char *s, uint64_t *n)
 }
 
 /* "NR ARGS... SP PC": where the thread sleeps; "running", "-1 SP PC": not in a system call */
-static void say_thread(struct dump *d, const struct g *g)
+NO_SAN static void say_thread(struct dump *d, const struct g *g)
 {
 	const struct m *m = g->m;
 	int tid = m ? m->tid : 0;
@@ -123,7 +124,7 @@ static void say_thread(struct dump *d, const struct g *g)
 
 /* ---- one goroutine ---- */
 
-static void say_state(struct dump *d, const struct g *g, uint32_t status)
+NO_SAN static void say_state(struct dump *d, const struct g *g, uint32_t status)
 {
 	int64_t since = g->wait_since;
 
@@ -158,7 +159,7 @@ NO_SAN static void dump_one(struct g *g, void *arg)
 	out_goroutine(&d->out, g);
 	say_state(d, g, status);
 	if (g == d->self) {
-		trace_self(&d->trace, NULL);
+		trace_self(&d->trace, d->pc);
 		out_trace(&d->out, &d->trace);
 	} else if (status != G_RUNNING) {
 		if (trace_parked(&d->trace, g, &d->copy))
@@ -170,9 +171,9 @@ NO_SAN static void dump_one(struct g *g, void *arg)
 	out_flush(&d->out);
 }
 
-int gr_dump(int fd)
+int dump_from(int fd, const void *pc)
 {
-	struct dump d = { .out.fd = fd, .self = g_self(), .now = gr_now() };
+	struct dump d = { .out.fd = fd, .self = g_self(), .pc = pc, .now = gr_now() };
 	int saved = errno;
 
 	if (!stack_walk_begin())
@@ -195,4 +196,9 @@ int gr_dump(int fd)
 	stack_walk_end();
 	errno = saved;
 	return 0;
+}
+
+int gr_dump(int fd)
+{
+	return dump_from(fd, NULL);
 }

@@ -453,7 +453,7 @@ void stack_walk_end(void)
 	atomic_fetch_sub(&stacks.nr_walkers, 1);
 }
 
-void stack_walk(void (*fn)(struct g *, void *), void *arg)
+NO_SAN void stack_walk(void (*fn)(struct g *, void *), void *arg)
 {
 	for (struct slab *s = atomic_load(&stacks.slabs); s; s = s->next) {
 		int n = atomic_load(&s->carved);

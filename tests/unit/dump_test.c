@@ -360,8 +360,8 @@ int main(void)
 
 	alarm(120);
 	tap_ok(gr_dump(1) == -ENXIO, "-ENXIO without a runtime");
+	test_sigquit(); /* first: TSan wants no thread before a fork */
 	tap_ok(gr_run(list_states, NULL, &opts) == 0, "a goroutine in each state");
-	test_sigquit();
 	tap_ok(gr_run(dump_churn, &rounds, &opts) == 0,
 	       "%d dumps while goroutines start, run and end", rounds);
 	return tap_done();
