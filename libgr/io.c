@@ -22,16 +22,24 @@ struct rw {
 /* errno is this thread's only until the next libgr call: read in functions of their own */
 static NOINLINE ssize_t try_recv(const struct rw *a)
 {
+	int saved = errno;
 	ssize_t n = recv(a->fd, a->buf, a->n, MSG_DONTWAIT);
 
-	return n < 0 ? -errno : n;
+	if (n < 0)
+		n = -errno;
+	errno = saved;
+	return n;
 }
 
 static NOINLINE ssize_t try_send(const struct rw *a)
 {
+	int saved = errno;
 	ssize_t n = send(a->fd, a->buf, a->n, MSG_DONTWAIT | MSG_NOSIGNAL);
 
-	return n < 0 ? -errno : n;
+	if (n < 0)
+		n = -errno;
+	errno = saved;
+	return n;
 }
 
 /*
@@ -178,5 +186,9 @@ int gr_fsync(int fd)
 
 NOINLINE int gr_close(int fd)
 {
-	return close(fd) ? -errno : 0;
+	int saved = errno, ret;
+
+	ret = close(fd) ? -errno : 0;
+	errno = saved;
+	return ret;
 }
