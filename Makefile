@@ -99,6 +99,21 @@ $(B)/unit/%: tests/unit/%.c $(B)/libgr-test.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -o $@ $< $(B)/libgr-test.a $(LDFLAGS) $(LIBS)
 
+# libgr and the test as one link-time optimised unit, by each compiler
+MIGRATE := build/migrate/gcc_test build/migrate/clang_test
+MIGRATE_SRC := tests/migrate/migrate.c $(SRC)
+MIGRATE_FLAGS = $(CPPFLAGS) -Itests/unit -std=gnu11 -O3 -fPIC -fvisibility=hidden $(WARN)
+
+build/migrate/gcc_test: $(MIGRATE_SRC) $(wildcard libgr/*.h include/*.h)
+	@mkdir -p $(@D)
+	gcc $(MIGRATE_FLAGS) -flto=auto -o $@ $(MIGRATE_SRC) $(LIBS)
+
+build/migrate/clang_test: $(MIGRATE_SRC) $(wildcard libgr/*.h include/*.h)
+	@mkdir -p $(@D)
+	clang $(MIGRATE_FLAGS) -flto -fuse-ld=lld -o $@ $(MIGRATE_SRC) $(LIBS)
+
+build-migrate: $(MIGRATE)
+
 build/kselftest/%: tests/kselftest/%.c
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE -Iinclude -I$(KSFT) -std=gnu11 -O2 -g $(WARN) -Wno-unused-parameter -Wno-sign-compare -Wno-clobbered -MMD -MP -static -o $@ $(filter %.c,$^) -luring -pthread
@@ -192,6 +207,6 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: model bench-kmod build-unit build-tests build-tsan print-tsan print-unit print-ktests all help run check check-all test test-vm lint kmod install clean setup setup-run setup-all
+.PHONY: model bench-kmod build-unit build-tests build-migrate build-tsan print-tsan print-unit print-ktests all help run check check-all test test-vm lint kmod install clean setup setup-run setup-all
 .SECONDARY:
 -include $(wildcard $(B)/obj/*.d $(B)/pic/*.d $(B)/unit/*.d $(B)/examples/*.d build/kselftest/*.d)

@@ -3,6 +3,7 @@
  * debug.c - GR_DEBUG and GR_TRACE are read; schedules are shuffled.
  *
  *	GR_DEBUG=shuffle[,seed=N]	goroutines run in another order than usual
+ *	GR_DEBUG=migrate		after each call a goroutine is on another thread, if it can
  *	GR_TRACE=sched=MS		a line on stderr every MS milliseconds, trace.c
  *
  * Shuffling finds what only works because of the usual order. It stays among the orders that are
@@ -42,6 +43,10 @@ static int word_number(const char *word, const char *key, uint32_t *value)
 
 static int debug_word(const char *word)
 {
+	if (!strcmp(word, "migrate")) {
+		debug.migrate = true;
+		return 1;
+	}
 	if (!strcmp(word, "shuffle")) {
 		debug.shuffle = true;
 		return 1;
@@ -91,7 +96,7 @@ int debug_read(void)
 	int ret;
 
 	memset(&debug, 0, sizeof(debug));
-	ret = read_words("GR_DEBUG", debug_word, "shuffle, seed=N");
+	ret = read_words("GR_DEBUG", debug_word, "shuffle, migrate, seed=N");
 	if (!ret)
 		ret = read_words("GR_TRACE", trace_word, "sched=MILLISECONDS");
 	if (ret || !debug.shuffle)
@@ -121,7 +126,7 @@ static uint32_t draw(struct p *p)
 
 bool shuffle_lose_turn(struct p *p)
 {
-	return draw(p) % LOSE_ONE_IN == 0;
+	return debug.migrate || draw(p) % LOSE_ONE_IN == 0;
 }
 
 bool shuffle_next(struct p *p)

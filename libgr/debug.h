@@ -11,6 +11,7 @@
 
 struct debug {
 	bool shuffle;
+	bool migrate; /* always lose the turn, to another thread */
 	uint32_t seed;
 	int sched_ms; /* GR_TRACE=sched=: 0 off */
 };

@@ -199,7 +199,7 @@ static int start(const struct gr_opts *opts)
 	ret = read_opts(opts);
 	if (!ret)
 		ret = debug_read();
-	sched.shuffle = debug.shuffle;
+	sched.shuffle = debug.shuffle || debug.migrate;
 	if (!ret)
 		ret = netpoll_probe();
 	if (!ret)

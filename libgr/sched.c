@@ -23,6 +23,8 @@
  * runs at depth 1, and whoever is switched to finds depth 1.
  */
 #include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "crash.h"
 #include "debug.h"
@@ -103,16 +105,35 @@ static void enter_without_p(struct m *m)
 		g_park(commit_requeue, NULL, WAIT_NONE);
 }
 
+/* GR_DEBUG=migrate: this thread waits until another one has taken the goroutine, if there is one */
+static bool commit_elsewhere(struct g *g, void *unused)
+{
+	int64_t until = gr_after(20 * GR_MS);
+
+	(void)unused;
+	atomic_store_explicit(&g->status, G_RUNNABLE, memory_order_release);
+	globq_put(g);
+	sched_wake();
+	while (globq_len() && gr_now() < until)
+		syscall(SYS_sched_yield);
+	return true;
+}
+
+static bool (*lose_turn(const struct g *g))(struct g *, void *)
+{
+	return debug.migrate && !g->pins ? commit_elsewhere : commit_yield;
+}
+
 NOINLINE struct m *rt_enter_slow(struct m *m)
 {
-	int proc = m->mirror->proc;
+	int proc = PEEK(m->mirror->proc);
 
 	m->p = proc < 0 ? NULL : &sched.procs[proc];
 	if (!m->p)
 		enter_without_p(m);
 	m = m_self();
 	if (sched.shuffle && m->curg && shuffle_lose_turn(m->p)) {
-		g_park(commit_yield, NULL, WAIT_NONE);
+		g_park(lose_turn(m->curg), NULL, WAIT_NONE);
 		m = m_self();
 	}
 	return m;

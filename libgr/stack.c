@@ -490,7 +490,9 @@ void stack_fini(void)
 		g->next = NULL;
 		unmap_all(g);
 	}
-	stacks.unmap_later = stacks.odd = stacks.free = NULL;
+	stacks.unmap_later = NULL;
+	stacks.odd = NULL;
+	stacks.free = NULL;
 	stacks.slabs = NULL;
 	stacks.nr_stacks = 0;
 	stacks.size = 0;

@@ -74,7 +74,7 @@ bool sync_can_spin(const struct m *m)
 		return many_cpus();
 	if (!m->p || sched.nr_procs == 1 || !many_cpus() || !runq_empty(m->p))
 		return false;
-	idle = (int)park_tab.mirror->nr_idle +
+	idle = (int)PEEK(park_tab.mirror->nr_idle) +
 	       atomic_load_explicit(&sched.nr_polling, memory_order_relaxed) +
 	       atomic_load_explicit(&sched.nr_spinning, memory_order_relaxed);
 	return sched.nr_procs > idle + 1;
