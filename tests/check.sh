@@ -40,6 +40,10 @@ $MAKE SAN=address,undefined build-unit > build/asan.log 2>&1 || cat build/asan.l
 tests/host.sh asan 300 "${ASAN[@]}"
 $MAKE SAN=thread build-tsan > build/tsan.log 2>&1 || cat build/tsan.log
 tests/host.sh tsan 300 "${TSAN[@]}"
+step "goroutines that always change threads, by two compilers; under valgrind"
+$MAKE build-migrate > build/migrate.log 2>&1 || cat build/migrate.log
+tests/host.sh migrate 120 build/migrate/gcc_test build/migrate/clang_test
+tests/host.sh valgrind 120 tests/valgrind.sh
 step "misuse in a debug build"
 $MAKE -s DEBUG=1 build-debug/unit/debug_test > build/misuse.log 2>&1 || cat build/misuse.log
 tests/host.sh misuse 120 build-debug/unit/debug_test
@@ -54,6 +58,7 @@ cat build/debug.log
 step "done"
 # shellcheck disable=SC2046,SC2086
 exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/asan.tap build/tsan.tap \
+    build/migrate.tap build/valgrind.tap \
     build/misuse.tap build/model.tap \
     build/vm/6.12.tap build/vm/6.1.tap build/vm/newest.tap build/vm/6.12-reload.tap \
     build/vm/6.1-reload.tap build/vm/6.12-tracing.tap \

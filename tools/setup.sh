@@ -64,6 +64,8 @@ ca-certificates  apt over https
 TEST_PACKAGES="
 clang            the second compiler
 libclang-rt-14-dev  its sanitizers
+lld              links what it optimises as a whole
+valgrind         knows goroutine stacks by its header; a test runs under it
 sparse           checks the module
 coccinelle       does so with the kernel's own semantic patches
 ocaml            some of these are written in it
