@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# setup.sh [run|test|all] - everything `make run` and `make check` need, installed once.
+# setup.sh [run|test|all|bench] - everything `make run` and `make check` need, installed once.
 # "test" builds a debug kernel too (KASAN; about 10 minutes, once); "all" two more, for
-# `make check-all`.
+# `make check-all`; "bench" what `make bench` compares with, and no kernels.
 #
 # Packages come from apt. Kernels are only unpacked, into a cache outside the tree
 # (GR_CACHE, default ~/.cache/gr): nothing appears in /boot, the boot loader is not touched.
@@ -17,6 +17,7 @@
 #   CACHE/kernel/newest/missing             why there is no newest kernel, a sentence
 #   CACHE/kernel/6.12-{kasan,rt,kcsan}/     debug kernels: tests/vm/kernel/build.sh
 #   CACHE/gdb/usr/bin/gdb                   the debugger of the guests, without Python
+#   CACHE/go/{current,version}              bench only: the newest Go, GOROOT and its version
 #   CACHE/kselftest/                        the kernel's own test harness headers and scripts
 #
 # newest is what Debian unstable has, from the host that the system's own sources name; apt works
@@ -29,7 +30,10 @@ set -eu
 
 cd "$(dirname "$0")/.."
 WHAT=${1:-test}
-case $WHAT in run | test | all) ;; *) echo "usage: setup.sh [run|test|all]" >&2; exit 1 ;; esac
+case $WHAT in
+run | test | all | bench) ;;
+*) echo "usage: setup.sh [run|test|all|bench]" >&2; exit 1 ;;
+esac
 CACHE=${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}
 SERIES="6.12 6.1"
 
@@ -90,6 +94,21 @@ flex             its configuration language
 bison            the same
 libelf-dev       objtool
 libssl-dev       signing of modules
+"
+BENCH_PACKAGES="
+gcc              compiles the library
+make             runs it
+libc6-dev        C library
+liburing-dev     io_uring, of libgr
+python3          runs the benchmarks, prints the table
+golang-go        Go, where the newest one cannot be had
+ca-certificates  apt over https
+g++              compiles Boost.Fiber's twin
+libboost-fiber-dev  a peer: fibers for C++
+libboost-context-dev  its context switch
+rustc            compiles Tokio's twin
+cargo            builds it
+librust-tokio-dev  a peer: tasks for Rust
 "
 
 say()
@@ -355,6 +374,46 @@ get_newest()
     rm -rf "$tmp"
 }
 
+# The newest Go, for the benchmarks: they are to be won against that one. What is there stays in
+# use, and else the distribution's, when the archive is out of reach.
+get_go()
+{
+    local root=$CACHE/go v old series tmp
+    old=$(cat "$root/version" 2> /dev/null || true)
+    [ -n "$old" ] && [ -n "$(find "$root/version" -mtime -1)" ] && return
+    update_unstable || { say "the archive's unstable suite is out of reach: ${old:-the distribution}'s Go"; return 0; }
+    series=$(unstable apt-cache depends golang-go | sed -n 's/.*Depends: golang-\([0-9.]*\)-go$/\1/p')
+    v=$(unstable apt-cache show "golang-$series-go" 2> /dev/null | sed -n '/^Version: /{s///p;q}')
+    if [ -z "$v" ] || [ "$v" = "$old" ]; then
+        [ -n "$v" ] || say "the archive's unstable suite names no Go"
+        [ -z "$old" ] || touch "$root/version"
+        return 0
+    fi
+    say "unpacking Go $v into $root"
+    tmp=$(mktemp -d "$CACHE/.go.XXXXXX")
+    if (cd "$tmp" && unstable apt-get download -qq "golang-$series-go" "golang-$series-src") \
+        > /dev/null 2>&1 && unpack_all "$tmp"; then
+        ln -s "usr/lib/go-$series" "$tmp/current"
+        echo "$v" > "$tmp/version"
+        chmod 755 "$tmp"
+        rm -rf "$root"
+        mv "$tmp" "$root"
+    else
+        say "Go $v of unstable could not be fetched and unpacked"
+        rm -rf "$tmp"
+    fi
+}
+
+# every package in directory $1, there
+unpack_all()
+{
+    local deb
+    for deb in "$1"/*.deb; do
+        dpkg-deb -x "$deb" "$1" || return 1
+        rm "$deb"
+    done
+}
+
 # the ELF image inside a bzImage: try each place that looks like the start of compressed data
 extract_vmlinux()
 {
@@ -437,6 +496,12 @@ fi
 mkdir -p "$CACHE"
 exec 9> "$CACHE/.lock"
 flock 9
+if [ "$WHAT" = bench ]; then
+    # shellcheck disable=SC2046
+    install_packages $(names "$BENCH_PACKAGES")
+    get_go
+    exit 0
+fi
 PACKAGES=$(names "$RUN_PACKAGES")
 [ "$WHAT" = run ] || PACKAGES="$PACKAGES $(names "$TEST_PACKAGES")"
 # shellcheck disable=SC2086
