@@ -39,6 +39,8 @@ help:
 	@echo "make test-vm    the tests inside stock 6.12, 6.1 and newest kernels"
 	@echo "make lint       sparse, checkpatch, coccinelle, shellcheck, codespell, both compilers"
 	@echo "make model      walk the models of the protocol with spin"
+	@echo "make bench      the library beside Go, Boost.Fiber, Tokio and threads: build/bench.json;"
+	@echo "                BENCH=yield,ring IMPL=libgr,go ROUNDS=5 BENCH_FORMAT=go (docs/benchmarks.md)"
 	@echo "make bench-kmod what the module costs, beside futexes and pipes: build/bench-kmod.json"
 	@echo "make kmod       gr.ko for the running kernel, or KDIR=..."
 	@echo "make install    DESTDIR= PREFIX=/usr/local"
@@ -126,6 +128,44 @@ build/bench/%: tests/bench/%.c include/uapi/gr.h tests/kselftest/gr_dev.h
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE -Iinclude -std=gnu11 -O2 -g $(WARN) -static -o $@ $< -pthread
 
+# ---- the library's benchmarks: one program for each peer, which does the same work ----
+
+BENCH_IMPLS := libgr asm pthread go boost.fiber tokio
+BENCH_C = $(CC) -D_GNU_SOURCE -Iinclude -iquote libgr -std=gnu11 -O2 -g $(WARN) -o $@ $(filter %.c %.o %.a,$^)
+GO_ROOT := $(wildcard $(CACHE)/go/current)
+GO := $(if $(GO_ROOT),GOROOT=$(GO_ROOT) $(GO_ROOT)/bin/go,go)
+
+build/bench/libgr: $(wildcard tests/bench/lib/*.[ch]) build/obj/switch_x86_64.o build/libgr.a
+	@mkdir -p $(@D)
+	$(BENCH_C) $(LIBS)
+
+build/bench/asm: tests/bench/asm/switch.c
+	@mkdir -p $(@D)
+	$(BENCH_C)
+
+build/bench/pthread: tests/bench/pthread/pthread.c
+	@mkdir -p $(@D)
+	$(BENCH_C) -pthread
+
+# a module of its own: without one Go would fall back on what old versions did
+build/bench/go: $(wildcard tests/bench/go/lib/*.go) $(wildcard $(CACHE)/go/version)
+	@rm -rf $@.d && mkdir -p $@.d && cp tests/bench/go/lib/*.go $@.d/
+	cd $@.d && export GOTOOLCHAIN=local GOFLAGS= GOWORK=off CGO_ENABLED=0 && \
+		$(GO) mod init bench 2> /dev/null && $(GO) build -o ../go .
+
+build/bench/boost.fiber: tests/bench/boost/fiber.cpp
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O3 -DNDEBUG $(WARN) -o $@ $< -lboost_fiber -lboost_context -pthread
+
+# the distribution's compiler and crates, nothing from the network
+build/bench/tokio: $(wildcard tests/bench/tokio/src/*.rs) tests/bench/tokio/Cargo.toml \
+		tests/bench/tokio/.cargo/config.toml
+	@mkdir -p $@.d && rm -rf $@.d/src $@.d/Cargo.lock && cp -r tests/bench/tokio/. $@.d/
+	cd $@.d && export CARGO_HOME=$(CURDIR)/$@.d/home RUSTC=/usr/bin/rustc \
+		TOKIO_VERSION="$$(ls /usr/share/cargo/registry | sed -n 's/^tokio-\([0-9]\)/\1/p')" && \
+		/usr/bin/cargo build -q --release --offline
+	cp $@.d/target/release/bench $@
+
 # ---- goals ----
 
 run: setup-run all
@@ -148,7 +188,8 @@ kmod:
 
 test: $(UNIT) all
 	@$(MAKE) --no-print-directory -s DEBUG=1 build-debug/unit/debug_test
-	@tests/host.sh unit 60 $(UNIT) tests/readme.sh tests/docs.sh tests/httpd.sh; \
+	@tests/host.sh unit 60 $(UNIT) tests/readme.sh tests/docs.sh tests/httpd.sh \
+		tests/bench/smoke.py; \
 		tests/host.sh misuse 60 build-debug/unit/debug_test; \
 		tests/tap.py build/unit.tap build/misuse.tap
 
@@ -158,6 +199,14 @@ test-vm: $(UNIT) $(KTESTS) $(B)/examples/block $(B)/taste
 
 model:
 	@tests/model/run.sh
+
+# a peer that does not build is reported by bench.py, the others go on
+bench: setup-bench
+	-@$(MAKE) --no-print-directory -s -k $(addprefix build/bench/,$(BENCH_IMPLS))
+	@tests/bench/bench.py
+
+setup-bench:
+	@tools/setup.sh bench
 
 bench-kmod: setup-run
 	@$(MAKE) --no-print-directory -s $(addprefix build/bench/,roundtrip handoff storm getppid)
@@ -207,6 +256,7 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: model bench-kmod build-unit build-tests build-migrate build-tsan print-tsan print-unit print-ktests all help run check check-all test test-vm lint kmod install clean setup setup-run setup-all
+.PHONY: model bench setup-bench bench-kmod build-unit build-tests build-migrate build-tsan print-tsan print-unit \
+	print-ktests all help run check check-all test test-vm lint kmod install clean setup setup-run setup-all
 .SECONDARY:
 -include $(wildcard $(B)/obj/*.d $(B)/pic/*.d $(B)/unit/*.d $(B)/examples/*.d build/kselftest/*.d)

@@ -1,0 +1,333 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""bench.py - run the library's benchmarks and their twins, interleaved; `make bench`.
+
+A program is called as PROG BENCH PROCS N and prints "BENCH UNIT VALUE [P99]" for one round, or
+"skip: why" and exits with 4. One process for each round, impl and number of Ps; a round goes
+through all of them before the next one starts, so that what else the machine does meets all alike.
+
+Environment: BENCH=yield,ring and IMPL=libgr,go: only these. ROUNDS (5). BENCH_FORMAT=go: lines of
+`go test -bench` instead of the table. OUT (build/bench.json). BENCH_SCALE=0.01: smaller, for the
+test of this program. IDLE_SECONDS (10). BENCH_CLOCK=cpu: CPU time of the whole process instead of
+the clock, where a workload keeps its Ps busy: for a machine that has other things to do.
+Exit 1 if a program failed or libgr has no figure for something.
+"""
+import json
+import os
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+IMPLS = ("libgr", "go", "boost.fiber", "tokio", "pthread", "asm")
+BUSY = ("switch", "yield", "spawn", "pingpong", "bufchan", "ring", "skynet", "select", "mutex")
+LIMIT = 120  # seconds for one round of one program
+
+# What a program is asked for; how many operations; rounds at most; figures it gives, each with the
+# hoped-for ratio to Go; a smaller n for some peers: bytes or ns of one do not depend on how many.
+WORK = {
+    "switch": dict(n=20_000_000, procs=(1,)),
+    "yield": dict(n=4_000_000, goal=0.35, less={"tokio": 2_000_000, "pthread": 500_000}),
+    "spawn": dict(n=500_000, goal=0.2, less={"pthread": 8_000, "boost.fiber": 100_000}),
+    "pingpong": dict(n=1_500_000, goal=0.35, less={"pthread": 30_000, "boost.fiber": 500_000,
+                                                   "tokio": 500_000}),
+    "bufchan": dict(n=4_000_000, goal=0.8, less={"pthread": 500_000, "tokio": 2_000_000}),
+    "ring": dict(n=1_000_000, goal=0.3, less={"pthread": 20_000, "boost.fiber": 300_000}),
+    "skynet": dict(n=1_000_000, goal=0.3, rounds=3),
+    "select": dict(n=600_000, goal=0.4),
+    "mutex": dict(n=2_000_000, goal=1.0, less={"boost.fiber": 500_000}),
+    "timers_cpu": dict(n=1_000_000, goal=0.4, rounds=2, less={"boost.fiber": 50_000, "pthread": 5_000}),
+    "timers_late": dict(n=40_000, rounds=3, p99=True),
+    "parked": dict(n=1_000_000, rounds=2, gives=("parked_bytes", "parked_create"),
+                   less={"boost.fiber": 50_000, "pthread": 5_000}),
+    "wake": dict(n=20_000, p99=True),
+    "idle_ctxt": dict(n=100, rounds=1),
+}
+# hoped for, beyond the ratio to Go: (bench, of what, at most)
+GOALS = (
+    ("yield", "asm", 1.8, "switch"),
+    ("parked_create", "go", 0.5, None),
+    ("wake", "pthread", 1.0, None),
+)
+
+
+class Results:
+    """samples[bench, impl, procs]: values of one figure each round, in one unit"""
+
+    def __init__(self):
+        self.samples, self.p99, self.unit, self.sizes = {}, {}, {}, {}
+        self.skips, self.failures = {}, []
+
+    def add(self, key, unit, value, p99, n):
+        self.samples.setdefault(key, []).append(value)
+        if p99 is not None:
+            self.p99.setdefault(key, []).append(p99)
+        self.unit[key[0]] = unit
+        self.sizes[key] = n
+
+    def median(self, bench, impl, procs, p99=False):
+        values = (self.p99 if p99 else self.samples).get((bench, impl, procs))
+        return statistics.median(values) if values else None
+
+
+def figures(bench):
+    return WORK[bench].get("gives", (bench,))
+
+
+def size(bench, impl, scale):
+    n = WORK[bench].get("less", {}).get(impl, WORK[bench]["n"])
+    return n if bench == "idle_ctxt" else max(int(n * scale), 1000)
+
+
+def skip(res, bench, impl, why):
+    res.skips.setdefault((impl, why), [])
+    if bench not in res.skips[impl, why]:
+        res.skips[impl, why].append(bench)
+
+
+def cpu_seconds():
+    r = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return r.ru_utime + r.ru_stime
+
+
+def run_one(res, bench, impl, procs, scale):
+    n = size(bench, impl, scale)
+    if bench == "skynet":
+        n = 10 ** (len(str(n)) - 1)  # whole trees only
+    cpu = cpu_seconds()
+    try:
+        p = subprocess.run(["build/bench/" + impl, bench, str(procs), str(n)], timeout=LIMIT,
+                           capture_output=True, text=True, check=False)
+    except subprocess.TimeoutExpired:
+        res.failures.append(f"{bench} {impl} procs={procs}: not done after {LIMIT} s")
+        return
+    if p.returncode == 4:
+        skip(res, bench, impl, p.stdout.strip().removeprefix("skip: "))
+        return
+    lines = [line.split() for line in p.stdout.splitlines()]
+    if p.returncode or not lines:
+        res.failures.append(f"{bench} {impl} procs={procs}: exit {p.returncode} {p.stderr.strip()}")
+        return
+    cpu = cpu_seconds() - cpu
+    for name, unit, value, *p99 in lines:
+        if os.environ.get("BENCH_CLOCK") == "cpu" and bench in BUSY:
+            value = cpu * 1e3 if unit == "ms" else cpu * 1e9 / (n * 1.1)  # with the warm-up
+        res.add((name, impl, procs), unit, float(value), float(p99[0]) if p99 else None, n)
+
+
+def switches(pid):
+    """context switches of each thread so far"""
+    out = {}
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{tid}/status", encoding="utf-8") as f:
+                out[tid] = sum(int(n) for n in re.findall(r"ctxt_switches:\s+(\d+)", f.read()))
+        except OSError:
+            pass  # it ended
+    return out
+
+
+def run_idle(res, impls, seconds):
+    """All of them at once: they do nothing, and nothing is what is measured."""
+    running = []
+    for impl in impls:
+        for procs in (1, 2):
+            n = WORK["idle_ctxt"]["n"]
+            p = subprocess.Popen(["build/bench/" + impl, "idle_ctxt", str(procs), str(n)],
+                                 stdout=subprocess.PIPE, text=True)
+            line = p.stdout.readline().strip()
+            if line == "ready":
+                running.append((p, impl, procs))
+            elif line.startswith("skip: "):
+                p.wait()
+                skip(res, "idle_ctxt", impl, line.removeprefix("skip: "))
+            else:
+                p.kill()
+                res.failures.append(f"idle_ctxt {impl} procs={procs}: {line or 'died'}")
+    time.sleep(1)
+    before = [switches(p.pid) for p, _, _ in running]
+    time.sleep(seconds)
+    for (p, impl, procs), old in zip(running, before):
+        new = switches(p.pid)
+        res.add(("idle_ctxt", impl, procs), "switches",
+                float(sum(v - old.get(tid, 0) for tid, v in new.items())), None, 1)
+        p.kill()
+        p.wait()
+
+
+def progress(text):
+    if sys.stderr.isatty():
+        print(f"\r{text:70}", end="\r", file=sys.stderr, flush=True)
+
+
+def run_all(res, benches, impls, rounds, scale):
+    for r in range(rounds):
+        for bench in benches:
+            if r >= WORK[bench].get("rounds", rounds):
+                continue
+            progress(f"bench: round {r + 1} of {rounds}: {bench}")
+            if bench == "idle_ctxt":
+                run_idle(res, [i for i in impls if i != "asm"],
+                         float(os.environ.get("IDLE_SECONDS", 10)))
+                continue
+            for procs in WORK[bench].get("procs", (1, 2)):
+                for impl in impls[r % len(impls):] + impls[:r % len(impls)]:
+                    if (impl, bench) not in [(i, b) for (i, _), bs in res.skips.items() for b in bs]:
+                        run_one(res, bench, impl, procs, scale)
+    progress("")
+
+
+# ---- what comes out ----
+
+def human(value, unit):
+    if value is None:
+        return "-"
+    if unit == "ns" and value >= 10000:
+        return f"{value / 1000:.1f} us" if value < 1e7 else f"{value / 1e6:.1f} ms"
+    return f"{value:.0f}" + ("" if unit == "switches" else " " + unit) if value >= 1000 else \
+        f"{value:.1f}" + ("" if unit == "switches" else " " + unit)
+
+
+def line_of(res, bench, procs, impls, p99):
+    """One line of the table; whom libgr loses to."""
+    unit = res.unit[bench]
+    ours = res.median(bench, "libgr", procs, p99)
+    cells, lost = [f"{human(ours, unit):>11}"], []
+    for impl in impls:
+        if impl == "libgr":
+            continue
+        theirs = res.median(bench, impl, procs, p99)
+        ratio = ""
+        if ours is not None and theirs is not None:
+            ratio = f"{ours / theirs:.2f}" if theirs else ("1.00" if not ours else "inf")
+            if ours > theirs:
+                lost.append(impl)
+        cells.append(f"{human(theirs, unit):>11} {ratio:>6}")
+    name = bench + (" p99" if p99 else "")
+    mark = "   LOSES to " + ", ".join(lost) if lost else ""
+    return f"{name:15}{procs:3} " + " ".join(cells) + mark
+
+
+def goals(res, benches):
+    for bench in benches:
+        if "goal" in WORK[bench]:
+            yield bench, "go", WORK[bench]["goal"], None
+    for g in GOALS:
+        if any(g[0] in figures(b) for b in benches):
+            yield g
+
+
+def print_goals(res, benches):
+    print("\nHoped for (libgr / peer)")
+    for bench, impl, most, other in goals(res, benches):
+        for procs in (1, 2):
+            ours = res.median(bench, "libgr", procs)
+            theirs = res.median(other or bench, impl, procs)
+            if ours is None or not theirs:
+                continue
+            verdict = "as hoped" if ours / theirs <= most else "NOT as hoped"
+            print(f"  {bench:14} procs {procs}: {ours / theirs:5.2f} of {impl}"
+                  f"{' ' + other if other else ''}, at most {most}   {verdict}")
+
+
+def print_table(res, benches, impls):
+    head = [f"{'libgr':>11}"] + [f"{i:>11} {'ratio':>6}" for i in impls if i != "libgr"]
+    print(f"{'bench':15}{'Ps':>3} " + " ".join(head))
+    for bench in benches:
+        for name in figures(bench):
+            for procs in (1, 2):
+                if not any(k[0] == name and k[2] == procs for k in res.samples):
+                    continue
+                for p99 in (False, True) if WORK[bench].get("p99") else (False,):
+                    print(line_of(res, name, procs, impls, p99))
+    print("\nMedians; ratio: libgr / peer, below 1 libgr is faster or smaller.")
+    for (impl, why), skipped in sorted(res.skips.items()):
+        print(f"  {impl}: no {', '.join(skipped)}: {why}")
+    tables = [f"{impl} {res.median('parked_tables', impl, 1):.0f}" for impl in impls
+              if res.median("parked_tables", impl, 1) is not None]
+    if tables:
+        print(f"  parked_bytes is resident memory; page tables besides: {', '.join(tables)} bytes")
+    print_goals(res, benches)
+
+
+def print_go(res, benches, impls):
+    """as `go test -bench` does, a line for each round; benchstat -row '.name /gomaxprocs' -col impl"""
+    for impl in impls:
+        print(f"impl: {impl}")
+        for bench in benches:
+            for name in figures(bench):
+                for procs in (1, 2):
+                    key = (name, impl, procs)
+                    for i, value in enumerate(res.samples.get(key, [])):
+                        unit = res.unit[name]
+                        value, what = (value * 1e6, "ns/op") if unit == "ms" else \
+                            (value, {"ns": "ns/op", "bytes": "B/op"}.get(unit, unit))
+                        more = f"\t{res.p99[key][i]:.1f} p99-ns/op" if key in res.p99 else ""
+                        camel = "".join(w.capitalize() for w in name.split("_"))
+                        suffix = f"-{procs}" if procs > 1 else ""
+                        ops = 1 if unit == "ms" else res.sizes[key]
+                        print(f"Benchmark{camel}/{impl}{suffix}\t{ops}\t{value:.2f} {what}{more}")
+
+
+def rows(res, benches):
+    known = {name for b in benches for name in figures(b)}
+    for (bench, impl, procs), values in sorted(res.samples.items()):
+        if bench not in known:
+            continue
+        row = {"bench": bench, "impl": impl, "procs": procs, "unit": res.unit[bench],
+               "median": statistics.median(values), "min": min(values), "max": max(values),
+               "n": len(values)}
+        if (bench, impl, procs) in res.p99:
+            row["p99"] = statistics.median(res.p99[bench, impl, procs])
+        yield row
+
+
+def chosen(name, known):
+    wanted = [w for w in os.environ.get(name, "").split(",") if w]
+    aliases = {f: b for b in WORK for f in figures(b)}
+    if name == "BENCH":
+        wanted = [aliases.get(w, w) for w in wanted]
+    bad = [w for w in wanted if w not in known]
+    if bad:
+        sys.exit(f"bench: {name}: {', '.join(bad)}: known are {', '.join(known)}")
+    return [k for k in known if k in wanted] if wanted else list(known)
+
+
+def version(impl):
+    try:
+        out = subprocess.run(["build/bench/" + impl, "version"], capture_output=True, text=True,
+                             check=False, timeout=LIMIT)
+        return out.stdout.strip()
+    except OSError:
+        return ""
+
+
+def main():
+    benches, impls = chosen("BENCH", WORK), chosen("IMPL", IMPLS)
+    fmt = os.environ.get("BENCH_FORMAT", "")
+    out = os.environ.get("OUT") or "build/bench.json"
+    os.environ.setdefault("GR_BACKEND", "futex")
+    res = Results()
+    for impl in list(impls):
+        if not os.access("build/bench/" + impl, os.X_OK):
+            res.skips[impl, "it was not built"] = ["bench of it"]
+            impls.remove(impl)
+    start = time.monotonic()
+    run_all(res, benches, impls, int(os.environ.get("ROUNDS") or 5),
+            float(os.environ.get("BENCH_SCALE") or 1))
+    with open(out, "w", encoding="utf-8") as f:
+        f.write("[\n" + ",\n".join(json.dumps(r) for r in rows(res, benches)) + "\n]\n")
+    if fmt == "go":
+        print_go(res, benches, impls)
+    else:
+        print_table(res, benches, impls)
+        print("\n" + "; ".join(f"{i} {version(i)}" for i in impls if version(i)))
+        print(f"{time.monotonic() - start:.0f} s, load {os.getloadavg()[0]:.1f}; the figures are in {out}")
+    for text in res.failures:
+        print(f"bench: FAILED: {text}", file=sys.stderr)
+    sys.exit(1 if res.failures else 0)
+
+
+main()
