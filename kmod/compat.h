@@ -91,6 +91,12 @@ static inline const void *gr_cmd_payload(struct io_uring_cmd *cmd)
 	return cmd->sqe->cmd;
 }
 
+/* a request on a registered file borrows the reference of the ring's table */
+static inline bool gr_cmd_holds_file(struct io_uring_cmd *cmd)
+{
+	return !(cmd_to_io_kiocb(cmd)->flags & REQ_F_FIXED_FILE);
+}
+
 static inline void gr_cmd_done(struct io_uring_cmd *cmd, int ret, unsigned int issue_flags)
 {
 #ifdef GR_HAVE_URING_DONE_RES2

@@ -7,12 +7,21 @@
  * user on success.
  *
  * The last descriptor. close() under a parked thread must not leave it asleep for ever, but
- * release() cannot come while its ioctl holds the file. So ioctls in progress, mappings and ring
- * requests are counted, and flush() shuts the group down when no other reference is left. A descriptor that
- * was passed to another process keeps the group alive, as with a pipe. Racy on purpose: an
- * ioctl that has its file reference but is not counted yet looks like another descriptor, so
- * the parked threads stay until a signal or the end of the process. GR_IOC_SHUTDOWN is exact.
+ * release() cannot come while its ioctl holds the file. So what is ours and holds the file is
+ * counted: calls in progress, mappings, ring requests. flush() shuts the group down when no other
+ * reference is left. A descriptor that was passed to another process keeps the group alive, as
+ * with a pipe; so does what the kernel holds for itself, a poll that waits or a ring's registered
+ * file.
+ *
+ * It may err in one direction only: count too few, and the parked threads stay until a signal
+ * or the end of the process; too many, and a child that closes its copy ends its parent's
+ * group. So a call is counted only if it surely has a reference of its own (gr_call_holds()), and
+ * what came is counted after it has one, what went before it has none; flush() reads what came, then
+ * the references, then what went. An ioctl with a reference that is not counted yet looks like
+ * another descriptor, and two last ones that are closed at once like one another: missed.
+ * GR_IOC_SHUTDOWN is exact.
  */
+#include <linux/fdtable.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -164,17 +173,31 @@ static long gr_call_run(struct gr_group *g, const struct gr_call *call, void __u
 	return ret;
 }
 
+/*
+ * Does the system call that we are in hold a reference of its own? A task with a table of
+ * descriptors for itself borrows the table's. Only such a task can share its table, and it is here:
+ * what we see is what the call saw, or there were others then and it holds one that we leave
+ * out. A ring's worker may have none beside that of a registered file.
+ */
+static bool gr_call_holds(void)
+{
+	return !(current->flags & PF_IO_WORKER) && atomic_read(&current->files->count) > 1;
+}
+
 static long gr_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct gr_group *g = file->private_data;
 	unsigned int nr = _IOC_NR(cmd) - _IOC_NR(GR_IOC_SETUP);
+	bool holds = gr_call_holds();
 	long ret;
 
 	if (nr >= ARRAY_SIZE(gr_calls) || gr_calls[nr].cmd != cmd)
 		return -ENOTTY;
-	atomic_inc(&g->nr_calls);
+	if (holds)
+		gr_file_held(g);
 	ret = gr_call_run(g, &gr_calls[nr], (void __user *)arg);
-	atomic_dec(&g->nr_calls);
+	if (holds)
+		gr_file_dropped(g);
 	return ret;
 }
 
@@ -236,14 +259,14 @@ static void gr_vma_open(struct vm_area_struct *vma)
 {
 	struct gr_group *g = vma->vm_private_data;
 
-	atomic_inc(&g->nr_vmas);
+	gr_file_held(g);
 }
 
 static void gr_vma_close(struct vm_area_struct *vma)
 {
 	struct gr_group *g = vma->vm_private_data;
 
-	atomic_dec(&g->nr_vmas);
+	gr_file_dropped(g);
 }
 
 static const struct vm_operations_struct gr_vm_ops = {
@@ -292,12 +315,23 @@ static int gr_open(struct inode *inode, struct file *file)
 	return nonseekable_open(inode, file);
 }
 
+/* Is the descriptor that is being closed the only reference that is not ours? */
+static bool gr_file_is_last(struct gr_group *g, struct file *file)
+{
+	/* acquire and smp_rmb(): pair with gr_file_held(), gr_file_dropped() */
+	int came = atomic_read_acquire(&g->file_held);
+	long count = file_count(file);
+
+	smp_rmb();
+	/* below 0, if some came and went meanwhile */
+	return count <= 1 + (int)((u32)came - (u32)atomic_read(&g->file_dropped));
+}
+
 static int gr_flush(struct file *file, fl_owner_t id)
 {
 	struct gr_group *g = file->private_data;
 
-	if (file_count(file) <= 1 + atomic_read(&g->nr_calls) + atomic_read(&g->nr_vmas) +
-				atomic_read(&g->nr_cmds))
+	if (gr_file_is_last(g, file))
 		gr_group_shutdown(g);
 	return 0;
 }

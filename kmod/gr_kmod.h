@@ -105,9 +105,8 @@ struct gr_group {
 
 	struct mutex setup_lock;	/* SETUP against itself */
 	struct mutex read_lock;		/* one reader takes records at a time */
-	atomic_t nr_calls;		/* ioctls in progress, each holds a file reference */
-	atomic_t nr_vmas;		/* mappings, each holds a file reference */
-	atomic_t nr_cmds;		/* pending ring requests, the same */
+	/* calls, mappings and ring requests with a file reference each: how many came and went */
+	atomic_t file_held, file_dropped;
 	wait_queue_head_t wait;		/* read() and poll() */
 	struct irq_work wait_work;	/* wakes them: their lock may sleep on PREEMPT_RT */
 	struct work_struct free_work;
@@ -281,6 +280,21 @@ void gr_notify_exit(void);
 
 /* ---- dev.c, stat.c ---- */
 extern const struct file_operations gr_fops;
+
+/* something of ours has a reference to the open file; read by gr_file_is_last() */
+static inline void gr_file_held(struct gr_group *g)
+{
+	smp_mb__before_atomic();	/* whoever sees it counted sees the reference */
+	atomic_inc(&g->file_held);
+}
+
+/* ... and is about to drop it */
+static inline void gr_file_dropped(struct gr_group *g)
+{
+	atomic_inc(&g->file_dropped);
+	smp_mb__after_atomic();		/* whoever sees the reference gone sees it uncounted */
+}
+
 /* since the module was loaded; live: whose memory is not freed yet */
 struct gr_counters {
 	atomic_t groups_live, threads_live;

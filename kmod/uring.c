@@ -36,8 +36,9 @@ static struct gr_thread **gr_cmd_thread(struct io_uring_cmd *cmd)
 
 static void gr_cmd_end(struct gr_group *g, struct io_uring_cmd *cmd, int ret, unsigned int flags)
 {
+	if (gr_cmd_holds_file(cmd))
+		gr_file_dropped(g);
 	gr_thread_put(*gr_cmd_thread(cmd));
-	atomic_dec(&g->nr_cmds);
 	gr_cmd_done(cmd, ret, flags);
 }
 
@@ -88,7 +89,8 @@ int gr_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 		return -EBUSY;
 	gr_thread_get(t);
 	*gr_cmd_thread(cmd) = t;
-	atomic_inc(&g->nr_cmds);
+	if (gr_cmd_holds_file(cmd))
+		gr_file_held(g);
 	io_uring_cmd_mark_cancelable(cmd, issue_flags);
 	raw_spin_lock_irq(&g->lock);
 	dead = g->dead;
