@@ -218,8 +218,30 @@ static ssize_t gr_read_some(struct gr_group *g, char __user *buf, size_t len)
 	return n * sizeof(*events);
 }
 
+/* until there is a record, or there will be none */
+static ssize_t gr_read_wait(struct gr_group *g, char __user *buf, size_t len, bool block)
+{
+	ssize_t ret;
+
+	for (;;) {
+		ret = mutex_lock_interruptible(&g->read_lock);
+		if (ret)
+			return ret;
+		ret = gr_read_some(g, buf, len);
+		mutex_unlock(&g->read_lock);
+		if (ret || READ_ONCE(g->dead))
+			return ret;
+		if (!block)
+			return -EAGAIN;
+		ret = gr_event_wait(g);
+		if (ret)
+			return ret;
+	}
+}
+
 static ssize_t gr_read(struct file *file, char __user *buf, size_t len, loff_t *pos)
 {
+	bool block = !(file->f_flags & O_NONBLOCK), holds = block && gr_call_holds();
 	struct gr_group *g = file->private_data;
 	ssize_t ret = gr_group_check_caller(g);
 
@@ -229,20 +251,12 @@ static ssize_t gr_read(struct file *file, char __user *buf, size_t len, loff_t *
 		return -EOPNOTSUPP;
 	if (len < sizeof(struct gr_event))
 		return -EINVAL;
-	for (;;) {
-		ret = mutex_lock_interruptible(&g->read_lock);
-		if (ret)
-			return ret;
-		ret = gr_read_some(g, buf, len);
-		mutex_unlock(&g->read_lock);
-		if (ret || READ_ONCE(g->dead))
-			return ret;
-		if (file->f_flags & O_NONBLOCK)
-			return -EAGAIN;
-		ret = gr_event_wait(g);
-		if (ret)
-			return ret;
-	}
+	if (holds)
+		gr_file_held(g);
+	ret = gr_read_wait(g, buf, len, block);
+	if (holds)
+		gr_file_dropped(g);
+	return ret;
 }
 
 static __poll_t gr_poll(struct file *file, struct poll_table_struct *pt)

@@ -145,6 +145,37 @@ TEST_F(last, copy_is_closed_among_calls)
 
 /* ---- what sleeps on the device ---- */
 
+struct sleeper {
+	struct dev *d;
+	_Atomic pid_t tid;
+	long ret;
+};
+
+static void *reader_main(void *arg)
+{
+	struct sleeper *s = arg;
+	struct gr_event e;
+
+	atomic_store(&s->tid, gettid());
+	s->ret = read(s->d->fd, &e, sizeof(e));
+	return NULL;
+}
+
+TEST_F(last, ends_a_read)
+{
+	struct sleeper s = { .d = &self->d, .ret = -1 };
+	pthread_t t;
+
+	ASSERT_EQ(0, pthread_create(&t, NULL, reader_main, &s));
+	ASSERT_TRUE(wait_until(atomic_load(&s.tid) && asleep(getpid(), s.tid)));
+	close(self->d.fd);
+	EXPECT_EQ(1, self->d.mirror->dead);
+	/* without an end to it, the alarm's */
+	pthread_join(t, NULL);
+	EXPECT_EQ(0, s.ret);
+	self->d.fd = -1;
+}
+
 /* what the kernel itself has taken references for, the module does not know of */
 TEST_F(last, ring_poll_keeps_it)
 {
