@@ -36,10 +36,13 @@ static struct gr_thread **gr_cmd_thread(struct io_uring_cmd *cmd)
 
 static void gr_cmd_end(struct gr_group *g, struct io_uring_cmd *cmd, int ret, unsigned int flags)
 {
+	struct gr_thread *t = *gr_cmd_thread(cmd);
+
 	if (gr_cmd_holds_file(cmd))
 		gr_file_dropped(g);
-	gr_thread_put(*gr_cmd_thread(cmd));
+	/* until it is done the kernel may still cancel it, and gr_uring_cancel() looks at @t */
 	gr_cmd_done(cmd, ret, flags);
+	gr_thread_put(t);
 }
 
 /* @cmd may be NULL */

@@ -188,6 +188,45 @@ TEST_F(uring, shutdown)
 	EXPECT_EQ(-ESHUTDOWN, result(&self->ring, 2));
 }
 
+/* comes with a ring and a request, and withdraws them, in this order or the other */
+static void *come_and_go(void *arg)
+{
+	struct dev *d = arg;
+	struct io_uring ring;
+	int slot;
+
+	for (int i = 0; i < 300; i++) {
+		if (io_uring_queue_init(4, &ring, 0))
+			return (void *)-1L;
+		slot = dev_attach(d, 0, NULL);
+		submit(&ring, d->fd, (struct gr_ucmd){ .slot = slot }, GR_UCMD_PARK, 1);
+		if (i % 3 == 0)
+			sleep_us(100);
+		if (i & 1)
+			io_uring_queue_exit(&ring);
+		if (slot != 1 || dev_detach(d, slot))
+			return (void *)-2L;
+		if (!(i & 1))
+			io_uring_queue_exit(&ring);
+	}
+	return NULL;
+}
+
+/* UNPARK, DETACH and the end of the ring want the same request: one of them completes it */
+TEST_F(uring, everybody_ends_it)
+{
+	struct gr_unpark u = { .nr = 1, .flags = GR_UNPARK_THREAD, .slot = 1 };
+	pthread_t t;
+	void *ret;
+
+	NEEDS_CANCEL();
+	ASSERT_EQ(0, pthread_create(&t, NULL, come_and_go, &self->d));
+	while (pthread_tryjoin_np(t, &ret))
+		gr_call(self->d.fd, GR_IOC_UNPARK, &u);
+	EXPECT_EQ(NULL, ret);
+	EXPECT_EQ(1, self->d.mirror->nr_threads);
+}
+
 /* the last descriptor goes while a request is pending: it ends, and so does the group */
 TEST_F(uring, closed)
 {
