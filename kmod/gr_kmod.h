@@ -151,6 +151,8 @@ struct gr_thread {
 	struct llist_node handoff_node;
 	struct hrtimer kick;			/* comes back for a thread that was let through */
 	struct rcu_head rcu;
+	struct io_uring_cmd *orphan;		/* uring.c: pending when the task died ... */
+	struct work_struct orphan_work;		/* ... and who ends it */
 	bool waiting;				/* own task only: inside one of our wait loops */
 
 	/* group->lock */
@@ -220,6 +222,7 @@ int gr_group_check_caller(struct gr_group *g);
 int gr_group_setup(struct gr_group *g, struct gr_setup *arg);
 void gr_group_shutdown(struct gr_group *g);
 void gr_group_put(struct gr_group *g);
+void gr_queue_work(struct work_struct *work);
 static inline void gr_group_get(struct gr_group *g)
 {
 	refcount_inc(&g->refs);
@@ -269,6 +272,7 @@ void gr_slice_start(struct gr_proc *p);
 int gr_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
 struct io_uring_cmd *gr_uring_take(struct gr_group *g, struct gr_thread *t);
 void gr_uring_done(struct gr_group *g, struct io_uring_cmd *cmd, int ret);
+void gr_uring_bury(struct gr_thread *t, struct io_uring_cmd *cmd);
 
 /* ---- notify.c ---- */
 void gr_notify_thread_init(struct gr_thread *t);

@@ -59,10 +59,16 @@ static void gr_group_free_work(struct work_struct *work)
 	kfree(g);
 }
 
+/* Done before the module goes. Any context, without a lock. */
+void gr_queue_work(struct work_struct *work)
+{
+	queue_work(gr_wq, work);
+}
+
 void gr_group_put(struct gr_group *g)
 {
 	if (refcount_dec_and_test(&g->refs))
-		queue_work(gr_wq, &g->free_work);
+		gr_queue_work(&g->free_work);
 }
 
 /* process context */

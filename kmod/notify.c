@@ -140,6 +140,7 @@ static void gr_handoff_irq(struct irq_work *work)
 	rcu_read_lock();
 	llist_for_each_entry_safe(t, next, list, handoff_node) {
 		struct gr_group *g = t->group;
+		struct io_uring_cmd *cmd = NULL;
 		struct gr_wake wake = {};
 		unsigned long irqflags;
 		bool dead = false;
@@ -150,13 +151,16 @@ static void gr_handoff_irq(struct irq_work *work)
 		raw_spin_lock_irqsave(&g->lock, irqflags);
 		if (test_bit(GR_TF_DEAD, &t->flags)) {
 			dead = t->state != GR_T_NONE;
-			if (dead)
+			if (dead) {
+				cmd = gr_uring_take(g, t);
 				gr_thread_unlink(g, t, &wake);
+			}
 		} else {
 			gr_handoff(t, &wake);
 		}
 		raw_spin_unlock_irqrestore(&g->lock, irqflags);
 		gr_wake_flush(&wake, true);
+		gr_uring_bury(t, cmd);
 		if (dead)
 			gr_thread_put(t);	/* the reference of being attached */
 		gr_thread_put(t);

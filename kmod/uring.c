@@ -8,11 +8,11 @@
  * dying process for ever, and poll() on the device takes its place.
  *
  * Who completes it: the one that takes t->cmd under group->lock. UNPARK, the cancellation by
- * the kernel (ring closed, task dead), DETACH, or shutdown; the others find NULL. The request
- * holds the file, hence the group, and a thread reference in its pdu.
+ * the kernel (ring closed), DETACH, the death of the thread, or shutdown; the others find NULL. The
+ * request holds the file, hence the group, and a thread reference in its pdu.
  *
  * Callers: io_uring, in the submitter's context or, to cancel, in any task; the rest in
- * process context without a lock, except gr_uring_take().
+ * process context without a lock, except gr_uring_take() and gr_uring_bury().
  */
 #include "compat.h"
 #include "gr_kmod.h"
@@ -50,6 +50,24 @@ void gr_uring_done(struct gr_group *g, struct io_uring_cmd *cmd, int ret)
 {
 	if (cmd)
 		gr_cmd_end(g, cmd, ret, IO_URING_F_UNLOCKED);
+}
+
+static void gr_uring_bury_work(struct work_struct *work)
+{
+	struct gr_thread *t = container_of(work, struct gr_thread, orphan_work);
+
+	/* puts what may be the last reference on @t */
+	gr_uring_done(t->group, t->orphan, -ECANCELED);
+}
+
+/* @t is dead and @cmd, which may be NULL, was its; the caller may be an interrupt */
+void gr_uring_bury(struct gr_thread *t, struct io_uring_cmd *cmd)
+{
+	if (!cmd)
+		return;
+	t->orphan = cmd;
+	INIT_WORK(&t->orphan_work, gr_uring_bury_work);
+	gr_queue_work(&t->orphan_work);
 }
 
 static int gr_uring_cancel(struct gr_group *g, struct io_uring_cmd *cmd, unsigned int flags)
@@ -113,6 +131,10 @@ struct io_uring_cmd *gr_uring_take(struct gr_group *g, struct gr_thread *t)
 }
 
 void gr_uring_done(struct gr_group *g, struct io_uring_cmd *cmd, int ret)
+{
+}
+
+void gr_uring_bury(struct gr_thread *t, struct io_uring_cmd *cmd)
 {
 }
 

@@ -19,7 +19,7 @@ FIXTURE(uring)
 
 FIXTURE_SETUP(uring)
 {
-	alarm(60);
+	alarm(140);
 	ASSERT_EQ(0, dev_open(&self->d, 2, 8, O_CLOEXEC));
 	ASSERT_EQ(0, io_uring_queue_init(8, &self->ring, 0));
 	self->offered = self->d.setup.features & GR_FEAT_URING_PARK;
@@ -195,7 +195,7 @@ static void *come_and_go(void *arg)
 	struct io_uring ring;
 	int slot;
 
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < 60; i++) {
 		if (io_uring_queue_init(4, &ring, 0))
 			return (void *)-1L;
 		slot = dev_attach(d, 0, NULL);
@@ -213,7 +213,7 @@ static void *come_and_go(void *arg)
 }
 
 /* UNPARK, DETACH and the end of the ring want the same request: one of them completes it */
-TEST_F(uring, everybody_ends_it)
+TEST_F_TIMEOUT(uring, everybody_ends_it, 150)
 {
 	struct gr_unpark u = { .nr = 1, .flags = GR_UNPARK_THREAD, .slot = 1 };
 	pthread_t t;
@@ -225,6 +225,52 @@ TEST_F(uring, everybody_ends_it)
 		gr_call(self->d.fd, GR_IOC_UNPARK, &u);
 	EXPECT_EQ(NULL, ret);
 	EXPECT_EQ(1, self->d.mirror->nr_threads);
+}
+
+/* threads of the module's groups whose memory is not freed, or -1 */
+static int live_threads(void)
+{
+	FILE *f = fopen("/sys/kernel/debug/gr/counters", "r");
+	int n = -1;
+
+	if (f && fscanf(f, "groups_live %*d groups %*d threads_live %d", &n) != 1)
+		n = -1;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static void *leave_pending(void *arg)
+{
+	FIXTURE_DATA(uring) *self = arg;
+	int slot = dev_attach(&self->d, 0, NULL);
+
+	submit(&self->ring, self->d.fd, (struct gr_ucmd){ .slot = slot }, GR_UCMD_PARK, 1);
+	return (void *)(long)slot;	/* and ends, attached */
+}
+
+/* a thread ends, but the ring in which its request waits is another's and lives on */
+TEST_F(uring, owner_ends_alone)
+{
+	struct __kernel_timespec limit = { .tv_sec = 20 };
+	struct io_uring_cqe *cqe = NULL;
+	pthread_t t;
+	void *slot;
+
+	NEEDS_CANCEL();
+	for (int i = 0; i < 20; i++) {
+		ASSERT_EQ(0, pthread_create(&t, NULL, leave_pending, self));
+		ASSERT_EQ(0, pthread_join(t, &slot));
+		ASSERT_EQ((void *)1, slot);
+		ASSERT_EQ(0, io_uring_wait_cqe_timeout(&self->ring, &cqe, &limit));
+		EXPECT_EQ(1, cqe->user_data);
+		EXPECT_EQ(-ECANCELED, cqe->res);
+		io_uring_cqe_seen(&self->ring, cqe);
+		ASSERT_TRUE(wait_until(self->d.mirror->nr_threads == 1));
+	}
+	if (live_threads() < 0)
+		SKIP(return, "no debugfs: the counters cannot be seen");
+	EXPECT_TRUE(wait_until(live_threads() == 1));
 }
 
 /* the last descriptor goes while a request is pending: it ends, and so does the group */
