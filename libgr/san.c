@@ -33,7 +33,8 @@ void san_stack_gone(struct g *g)
 void san_g_new(struct g *g)
 {
 #ifdef GR_ASAN
-	/* what the last one's frames poisoned was cleared when it called sched_ended(), _Noreturn */
+	/* what the last one's frames poisoned that never returned: sched_ended() and below */
+	__asan_unpoison_memory_region(g->stack_lo, (size_t)((char *)g - (char *)g->stack_lo));
 	g->san.fake = NULL;
 #endif
 #ifdef GR_TSAN
