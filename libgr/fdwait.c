@@ -96,13 +96,12 @@ void fd_wait_add(struct fd_wait *f, int fd, unsigned int events, struct wnode *n
 	struct pollfd p = { fd, (short)events, 0 };
 	struct io_uring_sqe *sqe = netpoll_sqe(f->p);
 
-	r->req.done = poll_done;
 	r->wait = f;
 	r->node = node;
 	atomic_init(&r->over, false);
 	atomic_fetch_add_explicit(&f->left, 1, memory_order_relaxed); /* not submitted yet */
 	prep_poll(sqe, &p);
-	netpoll_begin(f->p, sqe, &r->req);
+	netpoll_begin(f->p, sqe, &r->req, poll_done);
 }
 
 static void cancel_rest(struct fd_wait *f)

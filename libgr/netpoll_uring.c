@@ -127,8 +127,11 @@ static void pending_add(struct p *p, int n)
 	__atomic_fetch_add(&p->q->pending, (uint32_t)n, __ATOMIC_RELAXED);
 }
 
-void netpoll_begin(struct p *p, struct io_uring_sqe *sqe, struct req *req)
+void netpoll_begin(struct p *p, struct io_uring_sqe *sqe, struct req *req,
+		   struct g *(*done)(struct req *, int res))
 {
+	/* R1: pairs with A1 in take_cqe(); the kernel stands between them */
+	atomic_store_explicit(&req->done, done, memory_order_release);
 	sqe->user_data = (uint64_t)(uintptr_t)req;
 	pending_add(p, 1);
 }
@@ -167,7 +170,8 @@ static int take_cqe(struct p *p, struct io_uring_cqe *cqe, struct g **end)
 	}
 	pending_add(p, -1);
 	req = (struct req *)(uintptr_t)data;
-	g = req->done(req, cqe->res);
+	/* A1: pairs with R1 */
+	g = atomic_load_explicit(&req->done, memory_order_acquire)(req, cqe->res);
 	if (!g)
 		return 0;
 	g->next = NULL;

@@ -103,7 +103,7 @@ static void cancel_and_wait(struct op *op)
 
 int op_do(void (*prep)(struct io_uring_sqe *, void *), void *arg, int64_t deadline)
 {
-	struct op op = { .req.done = complete, .g = g_self(), .cancel.claim = claim_cancelled };
+	struct op op = { .g = g_self(), .cancel.claim = claim_cancelled };
 	struct start start = { &op, deadline };
 	struct io_uring_sqe *sqe;
 	struct m *m;
@@ -122,7 +122,7 @@ int op_do(void (*prep)(struct io_uring_sqe *, void *), void *arg, int64_t deadli
 	op.p = p;
 	sqe = netpoll_sqe(p);
 	prep(sqe, arg);
-	netpoll_begin(p, sqe, &op.req);
+	netpoll_begin(p, sqe, &op.req, complete);
 	g_park(commit_start, &start, WAIT_IO);
 	if (op.g->cancellable && op.cancel.claim)
 		cancel_withdraw(op.g);

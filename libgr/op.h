@@ -20,7 +20,7 @@ struct req {
 	 * consumers: returns the goroutine to make ready, or NULL. Unless it returns one, *req may
 	 * be gone as soon as done() has said so to its owner.
 	 */
-	struct g *(*done)(struct req *, int res);
+	struct g *(*_Atomic done)(struct req *, int res);
 };
 
 /* ---- netpoll_uring.c: by the holder of p, in a runtime section ---- */
@@ -28,7 +28,8 @@ struct req {
 void netpoll_reserve(struct p *p, unsigned int n);
 /* an entry to be filled in, then begun: once per entry, before the section ends */
 struct io_uring_sqe *netpoll_sqe(struct p *p);
-void netpoll_begin(struct p *p, struct io_uring_sqe *sqe, struct req *req);
+void netpoll_begin(struct p *p, struct io_uring_sqe *sqe, struct req *req,
+		   struct g *(*done)(struct req *, int res));
 /* Any thread, outside a section: -ENOENT it was not submitted yet, or it is over. Else it ends. */
 int netpoll_cancel(struct p *p, struct req *req);
 
