@@ -3,6 +3,10 @@
  * scope_test.c - scopes: all end together, the first failure cancels, whoever opened one takes
  * its goroutines along when he is cancelled, and nobody touches a scope that was left.
  */
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
 #include "mix.h"
 
 static atomic_int ended, cancelled, other;
@@ -401,11 +405,65 @@ static int beside(void *arg)
 	return 0;
 }
 
+/* ---- a scope that is never left ---- */
+
+static int forgets(void *arg)
+{
+	struct gr_scope s;
+
+	(void)arg;
+	gr_scope_init(&s, 0);
+	gr_scope_go(&s, for_ever, NULL);
+	return 0;
+}
+
+static int runs_forgets(void *arg)
+{
+	struct gr_task *t;
+
+	(void)arg;
+	if (gr_task_new(&t, forgets, NULL, NULL))
+		return 77;
+	return gr_task_join(t, NULL, GR_FOREVER);
+}
+
+/* in a process of its own: it has to abort, and to say why */
+static void never_left(void)
+{
+	struct rlimit no_core = { 0, 0 };
+	char said[200] = "";
+	int status, fds[2];
+	pid_t pid;
+
+	if (pipe(fds))
+		mix_fatal("pipe", ENFILE);
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		setrlimit(RLIMIT_CORE, &no_core);
+		signal(SIGABRT, SIG_DFL);
+		dup2(fds[1], 2);
+		_exit(gr_run(runs_forgets, NULL, NULL) == -ENOSYS ? 4 : 0);
+	}
+	close(fds[1]);
+	for (ssize_t n, at = 0; (n = read(fds[0], said + at, sizeof(said) - 1 - at)) > 0; at += n)
+		;
+	close(fds[0]);
+	waitpid(pid, &status, 0);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 4)
+		tap_skip("never left", "no io_uring here");
+	else
+		tap_ok(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT &&
+		       strstr(said, "gr_scope_wait()"), "a scope that is never left: abort, and why");
+}
+
 int main(void)
 {
 	struct gr_scope s;
 
 	alarm(LIMIT_S);
+	mix.name = "alone";
+	never_left();
 	tap_ok(!gr_scope_init(&s, 0) && gr_scope_go(&s, quick, NULL) == -ENXIO &&
 	       !gr_scope_wait(&s, GR_FOREVER), "without a runtime: -ENXIO");
 	for (int n = 1; n <= 4; n *= 2) {
