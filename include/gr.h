@@ -83,8 +83,8 @@ int gr_set_procs(int n);
 /*
  * Write one block for each goroutine to fd: number, name, state, why it waits and for how long,
  * and its backtrace. What runs meanwhile is shown as it was at some instant. Signal safe:
- * SIGQUIT does it to stderr, unless the program has a handler of its own. 0; -ENXIO no
- * runtime. [any]
+ * SIGQUIT does it to stderr, unless the program ignores it or has a handler. 0; -ENXIO no
+ * runtime; -ENOMEM. [any]
  */
 int gr_dump(int fd);
 
@@ -148,7 +148,8 @@ int gr_set_name(const char *name);
  */
 int gr_pin(void);
 int gr_unpin(void);
-/* Bytes of its stack that the calling goroutine has ever used, to the page. -EPERM outside. [g] */
+/* Bytes of its stack that the calling goroutine, or one before it on the same stack, has ever
+ * used, to the page. -EPERM outside; -ENOSYS the kernel does not tell. [g] */
 ssize_t gr_stack_used(void);
 
 /* ---- tasks: goroutines with a handle and a result ---- */

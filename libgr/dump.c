@@ -198,7 +198,7 @@ int dump_from(int fd, const void *pc)
 	return 0;
 }
 
-int gr_dump(int fd)
+NOINLINE int gr_dump(int fd)
 {
-	return dump_from(fd, NULL);
+	return dump_from(fd, __builtin_return_address(0));
 }
