@@ -3,7 +3,8 @@
  * race_test.c - TSan knows goroutines: it reports a race between two of them, with both places,
  * and is silent when they use libgr to keep out of each other's way.
  *
- * Checks something only where it is built with TSan (make SAN=thread). Each case is a child of its own.
+ * Checks something only where it is built with TSan (make SAN=thread). Each case is a child of its
+ * own.
  */
 #include <stdatomic.h>
 #include <stdio.h>
