@@ -16,7 +16,9 @@
  * nr_spinning for it (0 -> 1). The one who finds work lowers it again and, when it was the last,
  * wakes the next. The count moves with the wake-up: a parked thread gets GR_WAKE_UNPARK as its
  * reason, a polling one finds its poll_state at 2. If the wake completion was harvested by
- * another thread, that one gives the count back (sched_wake_harvested()).
+ * another thread, that one gives the count back (sched_wake_harvested()). Whoever raised the
+ * count and then finds nobody to wake lowers it and looks at the queues again: a publisher that
+ * came in between saw a spinner, and a thread may have gone idle before that.
  */
 #include <errno.h>
 
@@ -119,6 +121,16 @@ struct g *sched_spin(struct m *m)
 
 /* ---- waking ---- */
 
+static bool work_anywhere(void)
+{
+	if (globq_len() || park_tab.mirror->nr_returners)
+		return true;
+	for (int i = 0; i < sched.nr_procs; i++)
+		if (!runq_empty(&sched.procs[i]))
+			return true;
+	return false;
+}
+
 /* a thread that waits in a ring; it is now counted as spinning */
 static bool wake_poller(void)
 {
@@ -139,8 +151,10 @@ void sched_wake_for_returner(void)
 {
 	/* as in sched_wake(): the count moves with the wake-up */
 	atomic_fetch_add(&sched.nr_spinning, 1);
-	if (!wake_poller())
-		atomic_fetch_sub(&sched.nr_spinning, 1);
+	if (wake_poller())
+		return;
+	atomic_fetch_sub(&sched.nr_spinning, 1);
+	sched_wake(); /* who published meanwhile relied on the count */
 }
 
 void sched_wake(void)
@@ -149,25 +163,43 @@ void sched_wake(void)
 	sched_wake_fenced();
 }
 
+/* With the count raised. True: a thread was woken, or is on its way. */
+static bool wake_one(void)
+{
+	const volatile struct gr_mirror *mirror = park_tab.mirror;
+	bool asked = PEEK(mirror->nr_idle);
+
+	if (asked && sched.ops->unpark(1) > 0)
+		return true;
+	if (wake_poller())
+		return true;
+	if (PEEK(mirror->nr_lazy)) {
+		asked = true;
+		if (sched.ops->unpark(1) > 0)
+			return true;
+	}
+	atomic_fetch_sub(&sched.nr_spinning, 1);
+	/* nobody sleeps who could have it: a new thread was asked for, and will look */
+	return asked && (PEEK(mirror->nr_idle) || PEEK(mirror->nr_lazy)) && !PEEK(mirror->nr_spares) &&
+	       !atomic_load(&sched.nr_polling);
+}
+
 void sched_wake_fenced(void)
 {
 	const volatile struct gr_mirror *mirror = park_tab.mirror;
-	int none = 0;
 
-	if (atomic_load_explicit(&sched.nr_spinning, memory_order_relaxed))
-		return;
-	if (!PEEK(mirror->nr_idle) && !PEEK(mirror->nr_lazy) &&
-	    !atomic_load_explicit(&sched.nr_polling, memory_order_relaxed))
-		return;
-	if (!atomic_compare_exchange_strong(&sched.nr_spinning, &none, 1))
-		return;
-	if (PEEK(mirror->nr_idle) && sched.ops->unpark(1) > 0)
-		return;
-	if (wake_poller())
-		return;
-	if (PEEK(mirror->nr_lazy) && sched.ops->unpark(1) > 0)
-		return;
-	atomic_fetch_sub(&sched.nr_spinning, 1);
+	do {
+		int none = 0;
+
+		if (atomic_load_explicit(&sched.nr_spinning, memory_order_relaxed))
+			return;
+		if (!PEEK(mirror->nr_idle) && !PEEK(mirror->nr_lazy) &&
+		    !atomic_load_explicit(&sched.nr_polling, memory_order_relaxed))
+			return;
+		if (!atomic_compare_exchange_strong(&sched.nr_spinning, &none, 1))
+			return;
+		/* woke nobody: others may have relied on the count, and somebody gone idle */
+	} while (!wake_one() && work_anywhere());
 }
 
 void sched_stop_spinning(struct m *m)
@@ -208,16 +240,6 @@ void sched_wake_pollers(void)
 }
 
 /* ---- going idle ---- */
-
-static bool work_anywhere(void)
-{
-	if (globq_len() || park_tab.mirror->nr_returners)
-		return true;
-	for (int i = 0; i < sched.nr_procs; i++)
-		if (!runq_empty(&sched.procs[i]))
-			return true;
-	return false;
-}
 
 /* the earliest timer that nobody else watches: ours, and those of Ps whose thread computes */
 static int64_t poll_deadline(struct p *own)

@@ -38,8 +38,10 @@ static void recruit(void)
 			continue;
 		/* the count moves with the wake-up, see idle.c */
 		atomic_fetch_add(&sched.nr_spinning, 1);
-		if (sched.ops->unpark(1) <= 0)
-			atomic_fetch_sub(&sched.nr_spinning, 1);
+		if (sched.ops->unpark(1) > 0)
+			return;
+		atomic_fetch_sub(&sched.nr_spinning, 1);
+		sched_wake();
 		return;
 	}
 }
