@@ -139,6 +139,18 @@ models()
     caught "a thread that was let through is not stopped later" block "" -DMUT_5 -DBLOCKS=1 -DKILLS=0 \
         -DSLICES=0 -DTURNS=0 -DPUBS=0
     caught "the queued bit is cleared too late" block "" -DMUT_6 -DBLOCKS=2 $QUIET -DPUBS=0
+    holds "runq: put, get, steal" runq "" -DNG=4 -DNTHIEF=1
+    caught "a thief stores head, and does not compare" runq "" -DMUT_1
+    caught "tail is stored before the slot" runq "" -DMUT_2
+    caught "runnext is taken without a compare" runq "" -DMUT_3
+    caught "a thief believes a head and a tail of different times" runq "" -DMUT_4
+    holds "idle: spin, poll, park, publish" idle ""
+    caught "no fence F1 between push and look" idle "" -DMUT_1
+    caught "no fence F2 after spinning" idle "" -DMUT_2
+    caught "the last spinner does not wake the next" idle "" -DMUT_3
+    caught "a thread that was woken does not count as spinning" idle "" -DMUT_4
+    caught "no fence F2 before polling" idle "" -DMUT_5
+    caught "who found nobody to wake does not look again" idle "" -DMUT_6
 }
 
 # shellcheck disable=SC2086
@@ -150,6 +162,8 @@ deeper()
     holds "deep: two directed UNPARKs" park "" -DNP=1 -DDIRECTED=2 -DNG=1
     holds "deep: lazy, four goroutines" lazy "" -DNG=4 -DBLOCKS=3
     holds "deep: block, two processors" block "" -DNP=2 -DBLOCKS=2 $QUIET
+    holds "deep: runq, two thieves" runq "" -DNG=5 -DNTHIEF=2
+    holds "deep: idle, three threads" idle "" -DNG=3 -DNM=3
     holds "deep: block, kill and preemption" block "" -DBLOCKS=2 -DSIGS=0 -DTURNS=0 -DPUBS=0
 }
 
