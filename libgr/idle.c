@@ -180,8 +180,8 @@ static bool wake_one(void)
 	}
 	atomic_fetch_sub(&sched.nr_spinning, 1);
 	/* nobody sleeps who could have it: a new thread was asked for, and will look */
-	return asked && (PEEK(mirror->nr_idle) || PEEK(mirror->nr_lazy)) && !PEEK(mirror->nr_spares) &&
-	       !atomic_load(&sched.nr_polling);
+	return asked && (PEEK(mirror->nr_idle) || PEEK(mirror->nr_lazy)) &&
+	       !PEEK(mirror->nr_spares) && !atomic_load(&sched.nr_polling);
 }
 
 void sched_wake_fenced(void)
@@ -199,7 +199,7 @@ void sched_wake_fenced(void)
 		if (!atomic_compare_exchange_strong(&sched.nr_spinning, &none, 1))
 			return;
 		/* woke nobody: others may have relied on the count, and somebody gone idle */
-	} while (!wake_one() && work_anywhere());
+	} while (!wake_one() && work_anywhere() && !sched_stopping());
 }
 
 void sched_stop_spinning(struct m *m)
