@@ -185,10 +185,18 @@ struct g {
 };
 
 /* ---- timers (timer.c): a 4-ary heap per P ---- */
+struct timer_at { /* in the heap */
+	int64_t when;
+	uint32_t slot;
+};
+struct timer_slot {
+	struct timer *t;
+	int32_t index; /* in the heap; of a free slot the link of the list */
+};
 struct timer {
 	int64_t when;	       /* absolute ns */
 	struct p *_Atomic p;   /* whose heap; set by timer_add */
-	int32_t index;	       /* in the heap or -1; p->timer_lock */
+	int32_t slot;	       /* in p's table or -1; p->timer_lock */
 	/* Runs under p->timer_lock, in a runtime section: claims the waiter and returns the
 	 * goroutine to make ready, or NULL. */
 	struct g *(*fire)(struct timer *);
@@ -199,7 +207,7 @@ struct timer {
 };
 static inline void timer_init(struct timer *t, struct g *(*fire)(struct timer *))
 {
-	*t = (struct timer){ .index = -1, .fire = fire };
+	*t = (struct timer){ .slot = -1, .fire = fire };
 }
 /* arm on the current P; inside rt_enter() on an M that holds a P */
 void timer_add(struct timer *t, int64_t when);
@@ -238,8 +246,11 @@ struct p {
 
 	/* timer_lock */
 	struct lock timer_lock;
-	struct timer **heap;
-	int nr_timers, cap_timers;
+	struct timer_at *heap;
+	struct timer_slot *slots;
+	int nr_timers, cap_timers; /* of both */
+	int nr_slots;		   /* that were ever in use */
+	int32_t slot_free;	   /* list of those that are free: number + 1, 0 none */
 	_Atomic int64_t timer_next;
 
 	/* netpoll.c */

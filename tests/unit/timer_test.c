@@ -36,8 +36,9 @@ static uint32_t rnd(void)
 static bool heap_ok(void)
 {
 	for (int i = 0; i < proc.nr_timers; i++)
-		if (proc.heap[i]->index != i ||
-		    (i && proc.heap[(i - 1) / 4]->when > proc.heap[i]->when))
+		if (proc.slots[proc.heap[i].slot].index != i ||
+		    proc.slots[proc.heap[i].slot].t->when != proc.heap[i].when ||
+		    (i && proc.heap[(i - 1) / 4].when > proc.heap[i].when))
 			return false;
 	return true;
 }
