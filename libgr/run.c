@@ -20,6 +20,7 @@
 #include "crash.h"
 #include "debug.h"
 #include "netpoll.h"
+#include "runq.h"
 #include "proxy.h"
 #include "sched.h"
 #include "stack.h"
@@ -232,6 +233,7 @@ static void free_all(void)
 		free(m);
 	}
 	deadlock_stop();
+	globq_fini();
 	stack_fini();
 	sched.ops->fini();
 	free(sched.procs);

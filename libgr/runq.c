@@ -38,10 +38,7 @@ NOINLINE bool runq_put_slow(struct p *p, struct g *g, uint32_t h)
 						     memory_order_relaxed))
 		return false;
 	list[n] = g;
-	for (uint32_t i = 0; i < n; i++)
-		list[i]->next = list[i + 1];
-	list[n]->next = NULL;
-	globq_put_list(list[0], n + 1);
+	globq_put_array(list, n + 1);
 	return true;
 }
 

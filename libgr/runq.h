@@ -109,8 +109,11 @@ bool runq_empty(struct p *p);
 uint32_t runq_len(struct p *p);
 
 void globq_put(struct g *g);
-/* a chain linked by g->next, n of them */
+/* a chain linked by g->next, n of them; or an array */
 void globq_put_list(struct g *list, int n);
+void globq_put_array(struct g *const *gs, int n);
+/* the runtime has ended */
+void globq_fini(void);
 /* One goroutine; up to max - 1 more go to p's ring. NULL: empty. */
 struct g *globq_get_local(struct p *p, int max);
 uint32_t globq_len(void);

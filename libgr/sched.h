@@ -28,7 +28,6 @@ struct sched {
 	_Atomic int nr_pinned; /* Ms with a pinned goroutine */
 
 	struct lock globq_lock;
-	struct g *globq_head, *globq_tail;
 
 	struct lock ms_lock;
 	struct m *ms;

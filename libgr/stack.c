@@ -50,6 +50,8 @@
 #define SLAB_FROM 1024
 #define IOV_BATCH 64   /* this array may stand on a small stack */
 #define KEEP ((size_t)16 << 10)
+#define COLOURS 8
+#define COLOUR_BYTES 192
 #define TRIM_EVERY 512
 #define TRIM_AFTER 256
 
@@ -199,10 +201,16 @@ static bool guard_slab(char *first, size_t size, int nr)
 
 /* ---- memory ---- */
 
-/* where the descriptor of the stack from lo is */
+/*
+ * Where the descriptor of the stack from lo is: at its end, less a colour that neighbours differ in.
+ * Without it the same lines of all pages would hold all descriptors and frames, and thousands of
+ * goroutines would share a few sets of the caches. The colour costs part of the top page only.
+ */
 static struct g *g_of(char *lo, size_t size)
 {
-	return (struct g *)((uintptr_t)(lo + size - sizeof(struct g)) & ~63UL);
+	size_t colour = (uintptr_t)lo / size % COLOURS * COLOUR_BYTES;
+
+	return (struct g *)((uintptr_t)(lo + size - colour - sizeof(struct g)) & ~63UL);
 }
 
 /* the descriptor of a stack whose memory is all zero; touches its top page for the first time */
