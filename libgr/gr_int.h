@@ -215,7 +215,7 @@ void timer_add(struct timer *t, int64_t when);
 void timer_add_to(struct p *p, struct timer *t, int64_t when);
 /* disarm; after return fire() is not running and will not run. True: it had not fired. */
 bool timer_del(struct timer *t);
-/* run what is due on p; ready goroutines are made ready. Returns how many fired. */
+/* run what is due on p, a batch at most; ready goroutines are made ready. How many fired. */
 int timers_run(struct p *p, int64_t now);
 /* earliest deadline of p or INT64_MAX; any thread, no lock */
 int64_t timers_next(struct p *p);

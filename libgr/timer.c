@@ -28,6 +28,7 @@
 #include "gr_int.h"
 
 #define FIRST_CAP 256 /* two pages */
+#define BATCH 32      /* timers that one look fires at most */
 /* heap[1] begins a cache line, and so does every group of four children */
 #define HEAP_PAD (CACHELINE - sizeof(struct timer_at))
 
@@ -212,7 +213,8 @@ int timers_run(struct p *p, int64_t now)
 	if (timers_next(p) > now)
 		return 0;
 	lock_acquire(&p->timer_lock);
-	while (p->nr_timers && p->heap[0].when <= now) {
+	/* the rest when these have run: who fires thousands has lost the first ones from the cache */
+	while (p->nr_timers && p->heap[0].when <= now && fired < BATCH) {
 		struct timer *t = p->slots[p->heap[0].slot].t;
 
 		take_out(p, t);

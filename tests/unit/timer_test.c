@@ -59,6 +59,16 @@ static int model(int64_t *next)
 	return n;
 }
 
+/* all that is due: one call fires a batch */
+static int run_all(int64_t now)
+{
+	int n = 0, all = 0;
+
+	while ((n = timers_run(&proc, now)))
+		all += n;
+	return all;
+}
+
 static void heap_follows_model(void)
 {
 	int bad_heap = 0, bad_next = 0, bad_pending = 0, bad_del = 0;
@@ -80,7 +90,7 @@ static void heap_follows_model(void)
 		if (round % 500 == 499) {
 			now += 700;
 			last_when = 0;
-			timers_run(&proc, now);
+			run_all(now);
 		}
 		if (round % 50)
 			continue;
@@ -94,7 +104,7 @@ static void heap_follows_model(void)
 	tap_ok(!bad_del, "del says true once");
 	tap_ok(fired_count > NR && !fired_wrong, "%d fired in order, none twice", fired_count);
 	last_when = 0;
-	tap_ok(timers_run(&proc, INT64_MAX - 1) == model(&next) || !model(&next),
+	tap_ok(run_all(INT64_MAX - 1) == model(&next) || !model(&next),
 	       "run returns how many");
 	tap_ok(timers_next(&proc) == INT64_MAX && !hint.pending, "all gone");
 }
@@ -133,7 +143,7 @@ static struct g *count_fire(struct timer *t)
 static void *runner(void *arg)
 {
 	while (!atomic_load(&stop))
-		timers_run(&proc, 1 << 20);
+		run_all(1 << 20);
 	return arg;
 }
 
