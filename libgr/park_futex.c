@@ -39,7 +39,8 @@
 
 #define MON_MIN_US 20
 #define MON_MAX_US 10000
-#define MON_PATIENCE 50 /* idle rounds before the pause doubles */
+#define MON_PATIENCE 50 /* quiet rounds before the pause doubles */
+#define MON_IDLE 10	/* rounds in a row with all Ps idle before it sleeps until it is woken */
 
 static struct {
 	struct lock lock;
@@ -246,7 +247,8 @@ static int release(struct m *m, int proc)
 
 static void wake_monitor(void)
 {
-	if (atomic_exchange(&pf.mon_word, 0))
+	/* seq_cst load: the exchange would take the line from others at every wake-up */
+	if (atomic_load(&pf.mon_word) && atomic_exchange(&pf.mon_word, 0))
 		futex(&pf.mon_word, FUTEX_WAKE, 1, NULL);
 }
 
@@ -559,7 +561,7 @@ static void monitor_sleep(bool idle, int us)
 		return;
 	}
 	atomic_store(&pf.mon_word, 1);
-	/* pairs with the exchange in wake_monitor(): asleep is visible before we look again */
+	/* pairs with wake_monitor(): asleep is visible before we look again */
 	if (all_idle() && !atomic_load(&pf.stopping) && !atomic_load(&pf.need_thread))
 		futex(&pf.mon_word, FUTEX_WAIT_BITSET, 1, NULL);
 	atomic_store(&pf.mon_word, 0);
@@ -567,7 +569,7 @@ static void monitor_sleep(bool idle, int us)
 
 static int monitor(void)
 {
-	int us = MON_MIN_US, quiet = 0;
+	int us = MON_MIN_US, quiet = 0, idle_rounds = 0;
 
 	while (!atomic_load(&pf.stopping)) {
 		bool took = false, idle;
@@ -584,13 +586,17 @@ static int monitor(void)
 			quiet = 0;
 			continue;
 		}
-		if (++quiet > MON_PATIENCE && us < MON_MAX_US)
-			us *= 2;
-		monitor_sleep(idle, us > MON_MAX_US ? MON_MAX_US : us);
 		if (idle) {
+			/* Ps that rest for microseconds must not wake it each time */
 			us = MON_MIN_US;
 			quiet = 0;
+			monitor_sleep(++idle_rounds > MON_IDLE, us);
+			continue;
 		}
+		idle_rounds = 0;
+		if (++quiet > MON_PATIENCE && us < MON_MAX_US)
+			us *= 2;
+		monitor_sleep(false, us > MON_MAX_US ? MON_MAX_US : us);
 	}
 	return 0;
 }
