@@ -11,6 +11,7 @@
 #include <linux/hrtimer.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
+#include <linux/task_work.h>
 #include <linux/wait.h>
 
 #include <uapi/gr.h>
@@ -57,6 +58,16 @@ static inline void gr_hrtimer_setup(struct hrtimer *timer,
 	timer->function = fn;
 #endif
 }
+
+/*
+ * How task_work_add() is told to be brief: its caller may be a hard interrupt, where KASAN's note of
+ * who added the work must not allocate. Kernels without the flag either never do, or always.
+ */
+#ifdef GR_HAVE_TWAF_NO_ALLOC
+#define GR_TWA_RESUME (TWA_RESUME | TWAF_NO_ALLOC)
+#else
+#define GR_TWA_RESUME TWA_RESUME
+#endif
 
 /*
  * Wake @task if it sleeps interruptibly. @here: the caller's CPU is about to be free and its

@@ -176,7 +176,7 @@ void gr_return_arm(struct gr_thread *t)
 	if (test_and_set_bit(GR_TF_RETURN_ARMED, &t->flags))
 		return;
 	gr_thread_get(t);
-	if (task_work_add(t->task, &t->return_work, TWA_RESUME)) {
+	if (task_work_add(t->task, &t->return_work, GR_TWA_RESUME)) {
 		/* past exit_task_work(): the last context switch cleans up */
 		clear_bit(GR_TF_RETURN_ARMED, &t->flags);
 		gr_thread_put(t);
