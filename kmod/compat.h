@@ -60,8 +60,8 @@ static inline void gr_hrtimer_setup(struct hrtimer *timer,
 }
 
 /*
- * How task_work_add() is told to be brief: its caller may be a hard interrupt, where KASAN's note of
- * who added the work must not allocate. Kernels without the flag either never do, or always.
+ * How task_work_add() is told to be brief: its caller may be a hard interrupt, where KASAN's note
+ * of who added the work must not allocate. Kernels without the flag either never do, or always.
  */
 #ifdef GR_HAVE_TWAF_NO_ALLOC
 #define GR_TWA_RESUME (TWA_RESUME | TWAF_NO_ALLOC)

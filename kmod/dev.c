@@ -16,8 +16,8 @@
  * It may err in one direction only: count too few, and the parked threads stay until a signal
  * or the end of the process; too many, and a child that closes its copy ends its parent's
  * group. So a call is counted only if it surely has a reference of its own (gr_call_holds()), and
- * what came is counted after it has one, what went before it has none; flush() reads what came, then
- * the references, then what went. An ioctl with a reference that is not counted yet looks like
+ * what came is counted after it has one, what went before it has none; flush() reads what came,
+ * then the references, then what went. An ioctl with a reference that is not counted yet looks like
  * another descriptor, and two last ones that are closed at once like one another: missed.
  * GR_IOC_SHUTDOWN is exact.
  */
@@ -332,11 +332,11 @@ static int gr_open(struct inode *inode, struct file *file)
 /* Is the descriptor that is being closed the only reference that is not ours? */
 static bool gr_file_is_last(struct gr_group *g, struct file *file)
 {
-	/* acquire and smp_rmb(): pair with gr_file_held(), gr_file_dropped() */
+	/* acquire: what came has its reference before it is counted, gr_file_held() */
 	int came = atomic_read_acquire(&g->file_held);
 	long count = file_count(file);
 
-	smp_rmb();
+	smp_rmb();	/* what went is counted before its reference goes: gr_file_dropped() */
 	/* below 0, if some came and went meanwhile */
 	return count <= 1 + (int)((u32)came - (u32)atomic_read(&g->file_dropped));
 }
