@@ -19,6 +19,9 @@ static uint gr_max_threads = GR_MAX_THREADS;
 module_param_named(max_threads, gr_max_threads, uint, 0644);
 MODULE_PARM_DESC(max_threads, "Most threads a group may ask for (default 32768)");
 
+/* looked at by SHUTDOWN with interrupts off in one go */
+#define GR_SHUTDOWN_SLOTS 256
+
 static struct workqueue_struct *gr_wq;
 static atomic_t gr_next_id = ATOMIC_INIT(0);
 
@@ -231,7 +234,7 @@ void gr_group_shutdown(struct gr_group *g)
 {
 	struct io_uring_cmd *cmd = NULL;
 	struct gr_wake wake = {};
-	u32 slot = 0;
+	u32 slot = 0, end;
 
 	if (!smp_load_acquire(&g->ready))	/* pairs with gr_group_setup() */
 		return;
@@ -241,7 +244,8 @@ void gr_group_shutdown(struct gr_group *g)
 		raw_spin_lock_irq(&g->lock);
 		g->dead = true;
 		WRITE_ONCE(g->mirror->dead, 1);
-		for (; slot < g->max_threads && wake.nr < GR_WAKE_BATCH - 1; slot++) {
+		end = min(g->max_threads, slot + GR_SHUTDOWN_SLOTS);
+		for (; slot < end && wake.nr < GR_WAKE_BATCH - 1; slot++) {
 			struct gr_thread *t = g->threads[slot];
 
 			if (!t)

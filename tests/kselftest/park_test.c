@@ -201,4 +201,38 @@ TEST(no_wakeup_is_lost)
 	dev_close(&d);
 }
 
+#define CROWD 600
+
+static void *crowd_main(void *arg)
+{
+	struct dev *d = arg;
+	int slot = dev_attach(d, 0, NULL);
+
+	return (void *)(long)dev_park(d, slot, GR_NO_DEADLINE, NULL);
+}
+
+/* more threads and slots than are looked at in one go */
+TEST(shutdown_frees_a_crowd)
+{
+	static pthread_t t[CROWD];
+	pthread_attr_t small;
+	struct dev d;
+	void *ret;
+
+	alarm(100);
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 32768);
+	ASSERT_EQ(0, dev_open(&d, 2, GR_MAX_THREADS, 0));
+	for (int i = 0; i < CROWD; i++)
+		ASSERT_EQ(0, pthread_create(&t[i], &small, crowd_main, &d));
+	ASSERT_TRUE(wait_until(d.mirror->nr_spares == CROWD));
+	EXPECT_EQ(0, gr_call(d.fd, GR_IOC_SHUTDOWN, NULL));
+	for (int i = 0; i < CROWD; i++) {
+		pthread_join(t[i], &ret);
+		EXPECT_EQ((void *)ESHUTDOWN, ret);
+	}
+	EXPECT_TRUE(wait_until(d.mirror->nr_threads == 0));
+	dev_close(&d);
+}
+
 TEST_HARNESS_MAIN
