@@ -58,6 +58,7 @@ static void gr_slice_stall(struct gr_group *g, struct gr_proc *p, struct gr_wake
 		wake->task[wake->nr++] = g->monitor;
 }
 
+/* Of those that slept: who was preempted waits behind all others, for long if many compute. */
 static void gr_slice_late(struct gr_group *g)
 {
 	struct gr_thread *t = list_first_entry_or_null(&g->returners, struct gr_thread, node);

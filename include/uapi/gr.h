@@ -207,7 +207,7 @@ struct gr_monitor {
  */
 #define GR_EV_SPARE_NEEDED 1	/* proc had work and no spare; value: mirror.spare_needed */
 #define GR_EV_STALL 2		/* slot kept proc for value us while others waited */
-#define GR_EV_RETURN_LATE 3	/* slot has waited value us for a P */
+#define GR_EV_RETURN_LATE 3	/* slot slept, has waited value us for a P */
 struct gr_event {
 	__u64 time;		/* CLOCK_MONOTONIC ns */
 	__u32 type;
