@@ -173,7 +173,7 @@ static void *monitor_main(void *arg)
 	return (void *)(long)gr_call(((struct dev *)arg)->fd, GR_IOC_MONITOR, &m);
 }
 
-TEST_F(err, shutdown_ends_monitor_and_switch)
+TEST_F(err, shutdown_ends_monitor)
 {
 	struct gr_monitor m = { .deadline = GR_NO_DEADLINE };
 	pthread_t t;
@@ -276,17 +276,83 @@ TEST_F(err, every_call_without_memory)
 	EXPECT_EQ(0, gr_call(self->d.fd, GR_IOC_SHUTDOWN, NULL));
 }
 
+/* the call with an argument that cannot be written to */
+static int call_read_only(int fd, unsigned long request, const void *arg, size_t size)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int ret;
+
+	if (page == MAP_FAILED)
+		return -1;
+	memcpy(page, arg, size);
+	mprotect(page, 4096, PROT_READ);
+	ret = gr_call(fd, request, page);
+	munmap(page, 4096);
+	return ret;
+}
+
+#define CALL_READ_ONLY(request, ...)                                               \
+	({                                                                         \
+		__typeof__(__VA_ARGS__) arg_ = __VA_ARGS__;                        \
+		call_read_only(self->d.fd, request, &arg_, sizeof(arg_));          \
+	})
+
 /* the result cannot be stored: the call was made all the same */
 TEST_F(err, results_without_memory)
 {
-	void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct gr_attach run = { .flags = GR_ATTACH_RUN };
+	struct gr_unpark self_permit = { .nr = 1, .flags = GR_UNPARK_THREAD };
+	struct gr_setup s = gr_setup_arg(1, 1);
+	int fd = open("/dev/gr", O_RDWR | O_CLOEXEC);
+	pthread_t t;
 
-	ASSERT_NE(MAP_FAILED, page);
-	EXPECT_EQ(EFAULT, gr_call(self->d.fd, GR_IOC_ATTACH, page));
+	EXPECT_EQ(EFAULT, call_read_only(fd, GR_IOC_SETUP, &s, sizeof(s)));
+	EXPECT_EQ(EBUSY, gr_call(fd, GR_IOC_SETUP, &s));
+	close(fd);
+	EXPECT_EQ(EFAULT, CALL_READ_ONLY(GR_IOC_ATTACH, run));
 	EXPECT_EQ(1, self->d.mirror->nr_threads);
-	/* DETACH has no result */
-	EXPECT_EQ(0, gr_call(self->d.fd, GR_IOC_DETACH, page));
-	EXPECT_EQ(0, self->d.mirror->nr_threads);
+	EXPECT_EQ(0, self->d.mthreads[0].proc);
+	/* a permit for this thread, and PARK consumes it */
+	EXPECT_EQ(EFAULT, CALL_READ_ONLY(GR_IOC_UNPARK, self_permit));
+	EXPECT_EQ(EFAULT, CALL_READ_ONLY(GR_IOC_PARK, (struct gr_park){ .deadline = 0 }));
+	EXPECT_EQ(ETIMEDOUT, dev_park(&self->d, 0, 0, NULL));
+	EXPECT_EQ(EFAULT, CALL_READ_ONLY(GR_IOC_MONITOR, (struct gr_monitor){ .seen = 1 }));
+	/* SWITCH gives P 0 away, and this thread's permit takes the other */
+	EXPECT_EQ(0, gr_call(self->d.fd, GR_IOC_UNPARK, &self_permit));
+	EXPECT_EQ(0, dev_park(&self->d, 0, 0, NULL));
+	ASSERT_EQ(0, self->d.mthreads[0].proc);
+	ASSERT_EQ(0, pthread_create(&t, NULL, spare_main, &self->d));
+	ASSERT_TRUE(wait_until(self->d.mirror->nr_spares == 1));
+	EXPECT_EQ(0, gr_call(self->d.fd, GR_IOC_UNPARK, &self_permit));
+	EXPECT_EQ(EFAULT, CALL_READ_ONLY(GR_IOC_SWITCH, (struct gr_switch){ .target = 1 }));
+	EXPECT_EQ(1, self->d.mthreads[0].proc);
+	gr_call(self->d.fd, GR_IOC_SHUTDOWN, NULL);
+	pthread_join(t, NULL);
+}
+
+/* YIELD needs a returner: with one P a thread that was told to run is one */
+TEST(yields_result_without_memory)
+{
+	struct gr_unpark u = { .nr = 1, .flags = GR_UNPARK_THREAD, .slot = 1 };
+	struct gr_park p = { .deadline = 0 };
+	pthread_t t;
+	struct dev d;
+
+	alarm(60);
+	ASSERT_EQ(0, dev_open(&d, 1, 4, O_CLOEXEC));
+	ASSERT_EQ(0, dev_attach(&d, GR_ATTACH_RUN, NULL));
+	ASSERT_EQ(0, pthread_create(&t, NULL, spare_main, &d));
+	ASSERT_TRUE(wait_until(d.mirror->nr_spares == 1));
+	EXPECT_EQ(0, gr_call(d.fd, GR_IOC_UNPARK, &u));
+	ASSERT_EQ(1, d.mirror->nr_returners);
+	u.slot = 0;
+	EXPECT_EQ(0, gr_call(d.fd, GR_IOC_UNPARK, &u));
+	EXPECT_EQ(EFAULT, call_read_only(d.fd, GR_IOC_YIELD, &p, sizeof(p)));
+	/* the permit is used up: this one gives the P away */
+	EXPECT_EQ(ETIMEDOUT, gr_call(d.fd, GR_IOC_YIELD, &p));
+	gr_call(d.fd, GR_IOC_SHUTDOWN, NULL);
+	pthread_join(t, NULL);
+	dev_close(&d);
 }
 
 static bool set_limit(const char *text)

@@ -374,6 +374,57 @@ TEST_F(sw, a_yield_is_not_restarted)
 	EXPECT_EQ(0, self->d.mthreads[0].proc);
 }
 
+TEST_F(sw, deadline_of_a_yield)
+{
+	struct gr_park p = { .slot = NR };
+
+	if (variant->procs != 1)
+		SKIP(return, "about a single processor");
+	atomic_store(&self->t[0].hold, true);
+	EXPECT_EQ(0, unpark_thread(&self->d, 0));
+	p.deadline = now_ns() + 2000000;
+	EXPECT_EQ(ETIMEDOUT, gr_call(self->d.fd, GR_IOC_YIELD, &p));
+	EXPECT_EQ(GR_NO_PROC, self->d.mthreads[NR].proc);
+	EXPECT_EQ(0, self->d.mthreads[0].proc);
+}
+
+static void *shutdown_main(void *arg)
+{
+	struct dev *d = arg;
+	bool parked = wait_until(d->mthreads[NR].state == GR_T_PARKED);
+
+	gr_call(d->fd, GR_IOC_SHUTDOWN, NULL);
+	return (void *)(long)parked;
+}
+
+TEST_F(sw, shutdown_ends_a_switch)
+{
+	pthread_t thread;
+	void *parked;
+
+	atomic_store(&self->t[1].hold, true);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, shutdown_main, &self->d));
+	EXPECT_EQ(ESHUTDOWN, dev_switch(&self->d, NR, 1, GR_NO_DEADLINE, NULL));
+	pthread_join(thread, &parked);
+	EXPECT_EQ((void *)1, parked);
+}
+
+TEST_F(sw, shutdown_ends_a_yield)
+{
+	struct gr_park p = { .slot = NR, .deadline = GR_NO_DEADLINE };
+	pthread_t thread;
+	void *parked;
+
+	if (variant->procs != 1)
+		SKIP(return, "about a single processor");
+	atomic_store(&self->t[0].hold, true);
+	EXPECT_EQ(0, unpark_thread(&self->d, 0));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, shutdown_main, &self->d));
+	EXPECT_EQ(ESHUTDOWN, gr_call(self->d.fd, GR_IOC_YIELD, &p));
+	pthread_join(thread, &parked);
+	EXPECT_EQ((void *)1, parked);
+}
+
 /* ends the sleep of the test's thread, and tells it to run while it waits for a P */
 struct teller {
 	struct dev *d;
