@@ -11,8 +11,9 @@
 # newest. In debug kernels failnth_test runs there too: with each allocation that it fails kmemleak
 # prints under a lock of its own, and a kernel that has seen that calls what hotplug_test makes
 # the scheduler do, kfree_rcu() in a wake-up of a task whose CPU is gone, a circular dependency
-# (krc.lock, kmemleak's object lock, console, pi_lock: all the kernel's, none of ours). tools_test needs lock_test among the UNITs. What docs/tracing.md says is tried in 6.12, in a
-# guest that has its tools.
+# (krc.lock, kmemleak's object lock, console, pi_lock: all the kernel's, none of ours). tools_test
+# needs lock_test among the UNITs. What docs/tracing.md says is tried in 6.12, in a guest that has its
+# tools.
 # Results: build/vm/SERIES.tap, build/vm/SERIES-reload.tap, build/vm/6.12-tracing.tap.
 # Environment: SERIES (6.12 6.1 newest), TORTURE_ROUNDS (10000, newest 2000, debug 1000),
 # FUZZ_SEED (1).
