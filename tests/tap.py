@@ -70,7 +70,8 @@ def program(count, name, status, lines):
     elif plan != results:
         count.fail(f'{name}: planned {plan} tests, saw {results}')
     if count.failed > before:
-        for line in lines[-40:]:
+        report = [line for line in lines if line.startswith('# kernel')][:80]
+        for line in [line for line in lines if line not in report][-40:] + report:
             print(f'    {name}| {line}')
 
 

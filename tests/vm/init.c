@@ -39,6 +39,7 @@
 	"Out of memory: Killed|^ *not ok [0-9]"
 #define KMEMLEAK "/sys/kernel/debug/kmemleak"
 #define GRACE_MS 10000
+#define REPORT_LINES 60	/* shown of what follows a complaint: the stacks */
 
 /* who is where, for a test that does not end */
 static const char where[] =
@@ -128,6 +129,7 @@ static bool core_race(const char *text)
 static const char *judge_log(void)
 {
 	const char *verdict = NULL;
+	static int report;	/* lines of the last report that are still to be shown */
 	char rec[8192], *text;
 	ssize_t n;
 
@@ -145,9 +147,14 @@ static const char *judge_log(void)
 		text[strcspn(text, "\n")] = 0;
 		if (core_race(text)) {
 			fprintf(out, "| # not ours: %s\n", text);
+			report = 0;
 		} else if (!regexec(&splat, text, 0, NULL, 0)) {
 			verdict = verdict ? verdict : "kernel";
+			report = REPORT_LINES;
 			fprintf(out, "| # kernel: %s\n", text);
+		} else if (report > 0 && strncmp(text, "grtest:", 7)) {
+			report--;
+			fprintf(out, "| # kernel|  %s\n", text);
 		}
 	}
 }
