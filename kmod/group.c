@@ -90,7 +90,6 @@ struct gr_group *gr_group_new(void)
 	INIT_LIST_HEAD(&g->returners);
 	INIT_LIST_HEAD(&g->preempted);
 	INIT_WORK(&g->free_work, gr_group_free_work);
-	gr_notify_need();
 	return g;
 }
 
@@ -212,6 +211,7 @@ int gr_group_setup(struct gr_group *g, struct gr_setup *arg)
 	ret = gr_group_prepare(g, arg->features);
 	if (ret)
 		goto out;
+	gr_notify_need();	/* not in open(), which misc.c calls with a mutex of all drivers */
 	g->mm = current->mm;
 	mmgrab(g->mm);
 	g->tgid = get_pid(task_tgid(current));

@@ -377,8 +377,8 @@ void gr_notify_thread_init(struct gr_thread *t)
 
 /*
  * The kernel calls preempt notifiers only while a static key is on; switching it patches the
- * scheduler's text on all CPUs. So it goes on with the first open, and off when the module
- * goes: a program that opens the device in a loop must not patch in a loop, and a module that
+ * scheduler's text on all CPUs. So it goes on with the first SETUP, and off when the module
+ * goes: a program that sets up groups in a loop must not patch in a loop, and a module that
  * nobody uses costs nothing. From the first use on an unattached task pays one taken branch
  * and one load per context switch.
  */
