@@ -39,7 +39,7 @@
 #include "runq.h"
 #include "sched.h"
 
-#define LOOKS 7 /* again after 1, 2, 4 ... ms */
+#define LOOKS 12 /* again after 1, 2, 4 ... ms: four seconds, for threads that are ending */
 
 static struct {
 	int fd; /* /proc/self/task; -1: we cannot count threads, and say nothing */

@@ -119,17 +119,17 @@ struct g *sched_spin(struct m *m)
 	return steal(m);
 }
 
-/* ---- waking ---- */
-
 static bool work_anywhere(void)
 {
-	if (globq_len() || park_tab.mirror->nr_returners)
+	if (globq_len())
 		return true;
 	for (int i = 0; i < sched.nr_procs; i++)
 		if (!runq_empty(&sched.procs[i]))
 			return true;
 	return false;
 }
+
+/* ---- waking ---- */
 
 /* a thread that waits in a ring; it is now counted as spinning */
 static bool wake_poller(void)
@@ -205,8 +205,15 @@ void sched_wake_fenced(void)
 void sched_stop_spinning(struct m *m)
 {
 	m->spinning = false;
-	if (atomic_fetch_sub(&sched.nr_spinning, 1) == 1)
-		sched_wake();
+	/*
+	 * F2: who published work while we spun relied on us. Found nothing else: nobody is woken
+	 * just to look, as Go's rule would have it.
+	 */
+	if (atomic_fetch_sub(&sched.nr_spinning, 1) == 1) {
+		rmw_is_fence();
+		if (work_anywhere())
+			sched_wake_fenced();
+	}
 }
 
 void sched_wake_harvested(struct m *target)

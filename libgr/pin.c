@@ -116,6 +116,7 @@ static void sleep_until_go(struct m *m)
 		netpoll_submit(m->p);
 		if (sched.ops->leave)
 			sched.ops->leave(m);
+		m->p = NULL; /* another thread's, maybe: nothing may touch its ring through us */
 	}
 	again = asleep_begin(m);
 	m_set_hint(m, 0);

@@ -150,8 +150,9 @@ find:	atomic {
 		:: spinning[m] ->
 			atomic { FLUSH(m); spinning[m] = 0; nr_spinning--; got = (nr_spinning == 0) };
 #ifndef MUT_3				/* the last spinner that finds work does not wake the next */
+			/* the exchange was a fence: work that came while we spun is seen here */
 			if
-			:: got -> sched_wake(w, ok)
+			:: got && globq > 0 -> sched_wake(w, ok)
 			:: else
 			fi
 #endif

@@ -150,7 +150,7 @@ models()
     caught "the last spinner does not wake the next" idle "" -DMUT_3
     caught "a thread that was woken does not count as spinning" idle "" -DMUT_4
     caught "no fence F2 before polling" idle "" -DMUT_5
-    caught "who found nobody to wake does not look again" idle "" -DMUT_6
+    caught "who found nobody to wake does not look again" idle "" -DMUT_6 -DNG=3 -DNM=3
 }
 
 # shellcheck disable=SC2086

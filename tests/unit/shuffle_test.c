@@ -65,7 +65,7 @@ static void test_order(void)
 
 static void test_words(void)
 {
-	static const char *const bad[] = { "shufle", "shuffle,", "seed=", "seed=x", "seed=-1",
+	static const char *const bad[] = { "shuf", "shuffle,", "seed=", "seed=x", "seed=-1",
 					   "shuffle,seed=99999999999", "seed" };
 	int out[N];
 
