@@ -56,8 +56,17 @@ static int fails_late(void *arg)
 	return (int)(intptr_t)arg;
 }
 
+/* what they counted they did before they ended */
+static int goroutines(void)
+{
+	struct gr_info info = { .size = sizeof(info) };
+
+	return gr_info(&info) ? 0 : info.nr_goroutines;
+}
+
 static void joins(void)
 {
+	int before = goroutines();
 	struct gr_scope s;
 
 	zero();
@@ -69,7 +78,7 @@ static void joins(void)
 	gr_scope_init(&s, 0);
 	for (int i = 0; i < 10; i++)
 		gr_scope_go(&s, quick, NULL);
-	while (ended < 110)
+	while (ended < 110 || goroutines() > before)
 		gr_sleep(gr_after(100 * GR_US));
 	tap_ok(!gr_scope_wait(&s, GR_NOW), "%s: GR_NOW, all have ended", mix.name);
 }
