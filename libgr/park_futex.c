@@ -317,7 +317,7 @@ static int attach(struct m *m, bool take)
 static void detach(struct m *m)
 {
 	lock_acquire(&pf.lock);
-	release(m, pf.threads[m->slot].proc);
+	release(m, PEEK(PEEK(pf.threads[m->slot].proc)));
 	set_thread(m, GR_NO_PROC, GR_T_NONE);
 	MIRROR_ADD(nr_threads, -1);
 	if (m->stat_fd >= 0)
@@ -346,7 +346,7 @@ static int park(struct m *m, int64_t deadline, unsigned int *reason)
 	bool work;
 
 	lock_acquire(&pf.lock);
-	release(m, pf.threads[m->slot].proc);
+	release(m, PEEK(PEEK(pf.threads[m->slot].proc)));
 	if (atomic_load(&pf.stopping)) {
 		lock_release(&pf.lock);
 		return -ESHUTDOWN;
@@ -371,12 +371,12 @@ static int park(struct m *m, int64_t deadline, unsigned int *reason)
 	if (!sleep_parked(m, deadline)) {
 		lock_acquire(&pf.lock);
 		remove_spare(m);
-		if (pf.threads[m->slot].state == GR_T_PARKED)
+		if (PEEK(pf.threads[m->slot].state) == GR_T_PARKED)
 			set_thread(m, GR_NO_PROC, GR_T_BLOCKED);
 		lock_release(&pf.lock);
 	}
 	errno = saved;
-	proc = pf.threads[m->slot].proc;
+	proc = PEEK(PEEK(pf.threads[m->slot].proc));
 	if (proc >= 0)
 		*reason = m->park_reason;
 	else
@@ -416,7 +416,7 @@ static int recheck(struct m *m)
 	int proc;
 
 	lock_acquire(&pf.lock);
-	proc = pf.threads[m->slot].proc;
+	proc = PEEK(PEEK(pf.threads[m->slot].proc));
 	lock_release(&pf.lock);
 	return proc;
 }
@@ -434,7 +434,7 @@ static int yield(struct m *m, unsigned int *reason)
 static void leave(struct m *m)
 {
 	lock_acquire(&pf.lock);
-	cover(release(m, pf.threads[m->slot].proc));
+	cover(release(m, PEEK(PEEK(pf.threads[m->slot].proc))));
 	lock_release(&pf.lock);
 }
 
@@ -464,7 +464,7 @@ static int acquire(struct m *m)
 	if (proc < 0 && !stopping) {
 		sched_wake_for_returner();
 		sleep_parked(m, GR_FOREVER);
-		proc = pf.threads[m->slot].proc;
+		proc = PEEK(PEEK(pf.threads[m->slot].proc));
 	}
 	errno = saved;
 	return proc >= 0 ? proc : -ESHUTDOWN;

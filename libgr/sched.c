@@ -215,6 +215,19 @@ static inline void begin_turn(struct m *m, struct g *g, bool inherit)
 	atomic_store_explicit(&g->status, G_RUNNING, memory_order_relaxed);
 }
 
+/*
+ * Where g goes on. From here until it is switched away from, g->sp is NULL: its state says WAITING
+ * some instructions before its context is saved, and who dumps must not take the place of
+ * the last time for the one of this time.
+ */
+static inline void *take_sp(struct g *g)
+{
+	void *sp = g->sp;
+
+	g->sp = NULL;
+	return sp;
+}
+
 /* Time to look at the clock again? A look costs as much as some switches. */
 static inline bool clock_due(struct p *p)
 {
@@ -279,7 +292,7 @@ static __attribute__((always_inline)) inline void switch_from(struct m *m, struc
 	if (next) {
 		begin_turn(m, next, inherit);
 		san_leave(g, next, !g->commit);
-		gr_switch(&g->sp, next->sp);
+		gr_switch(&g->sp, take_sp(next));
 	} else {
 		san_leave(g, &m->g0, !g->commit);
 		gr_switch(&g->sp, m->g0.sp);
@@ -410,7 +423,7 @@ static __attribute__((always_inline)) inline bool yield_alone(struct m *m, struc
 	runq_put_local(p, g, false);
 	begin_turn(m, next, false);
 	san_leave(g, next, false);
-	gr_switch(&g->sp, next->sp);
+	gr_switch(&g->sp, take_sp(next));
 	san_arrive(g);
 	return true;
 }
@@ -558,7 +571,7 @@ static void run(struct m *m, struct g *g, bool inherit)
 	do {
 		begin_turn(m, g, inherit);
 		san_leave(&m->g0, g, false);
-		gr_switch(&m->g0.sp, g->sp);
+		gr_switch(&m->g0.sp, take_sp(g));
 		san_arrive(&m->g0);
 		/* maybe another goroutine came back than the one we went to */
 		m->curg = NULL;
