@@ -283,6 +283,9 @@ NO_SAN static size_t copy_stack(const struct g *g, struct trace_copy *c)
 	uintptr_t sp = (uintptr_t)*(void *const volatile *)&g->sp;
 	size_t n;
 
+	if (status != G_WAITING && status != G_RUNNABLE)
+		return 0;
+	/* NULL while it runs, sched.c */
 	if (sp < (uintptr_t)g->stack_lo || sp >= (uintptr_t)g || sp % sizeof(sp))
 		return 0;
 	n = (uintptr_t)g - sp < COPY_MAX ? (uintptr_t)g - sp : COPY_MAX;

@@ -27,6 +27,7 @@
 #include "sched.h"
 
 #define STEAL_PASSES 4
+#define WAKE_TRIES 8 /* a bound, should the mirror and the counts of pollers not agree for long */
 
 static uint32_t random_next(struct m *m)
 {
@@ -129,6 +130,15 @@ static bool work_anywhere(void)
 	return false;
 }
 
+/* a plain thread armed a timer on a P that idles: nobody watches it */
+static bool idle_pending(void)
+{
+	for (int i = 0; i < sched.nr_procs; i++)
+		if (PEEK(park_tab.mprocs[i].state) == GR_P_IDLE && PEEK(park_tab.hprocs[i].pending))
+			return true;
+	return false;
+}
+
 /* ---- waking ---- */
 
 /* a thread that waits in a ring; it is now counted as spinning */
@@ -188,7 +198,7 @@ void sched_wake_fenced(void)
 {
 	const volatile struct gr_mirror *mirror = park_tab.mirror;
 
-	do {
+	for (int i = 0; i < WAKE_TRIES; i++) {
 		int none = 0;
 
 		if (atomic_load_explicit(&sched.nr_spinning, memory_order_relaxed))
@@ -199,7 +209,9 @@ void sched_wake_fenced(void)
 		if (!atomic_compare_exchange_strong(&sched.nr_spinning, &none, 1))
 			return;
 		/* woke nobody: others may have relied on the count, and somebody gone idle */
-	} while (!wake_one() && work_anywhere() && !sched_stopping());
+		if (wake_one() || !work_anywhere() || sched_stopping())
+			return;
+	}
 }
 
 void sched_stop_spinning(struct m *m)
@@ -211,7 +223,7 @@ void sched_stop_spinning(struct m *m)
 	 */
 	if (atomic_fetch_sub(&sched.nr_spinning, 1) == 1) {
 		rmw_is_fence();
-		if (work_anywhere())
+		if (work_anywhere() || idle_pending())
 			sched_wake_fenced();
 	}
 }
@@ -278,6 +290,15 @@ static void leave_lost_ring(struct m *m, struct p *p)
 	}
 }
 
+void poller_set(struct p *p, struct m *m)
+{
+	struct m *old = atomic_exchange(&p->poller, m);
+
+	/* it lost p while it waited in this ring, and nobody would find it there any more */
+	if (old && old != m)
+		netpoll_wake(p, old);
+}
+
 /* Wait in the P's ring for completions, its next timer, or new work. */
 static void idle_poll(struct m *m)
 {
@@ -290,7 +311,7 @@ static void idle_poll(struct m *m)
 	atomic_store_explicit(&m->poll_deadline, INT64_MAX, memory_order_relaxed);
 	atomic_store_explicit(&m->poll_p, p, memory_order_relaxed);
 	atomic_store(&m->poll_state, 1);
-	atomic_store(&p->poller, m);
+	poller_set(p, m);
 	atomic_fetch_add(&sched.nr_polling, 1);
 	atomic_thread_fence(memory_order_seq_cst); /* F2; and timer.c F1: poller before timers */
 	deadline = poll_deadline(p);

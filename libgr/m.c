@@ -68,10 +68,12 @@ static void *m_main(void *arg)
 		sched_loop(m);
 		sched.ops->detach(m);
 		crash_thread_end(m);
+		m_set_self(NULL); /* destructors of the thread's values come after us */
 	} else {
 		if (proc != -ESHUTDOWN)
 			gr_warn("a thread could not join the group: error %d", -proc);
 		crash_thread_end(m);
+		m_set_self(NULL);
 		free(m);
 	}
 	m_leave();

@@ -317,7 +317,7 @@ static int attach(struct m *m, bool take)
 static void detach(struct m *m)
 {
 	lock_acquire(&pf.lock);
-	release(m, PEEK(PEEK(pf.threads[m->slot].proc)));
+	release(m, PEEK(pf.threads[m->slot].proc));
 	set_thread(m, GR_NO_PROC, GR_T_NONE);
 	MIRROR_ADD(nr_threads, -1);
 	if (m->stat_fd >= 0)
@@ -346,7 +346,7 @@ static int park(struct m *m, int64_t deadline, unsigned int *reason)
 	bool work;
 
 	lock_acquire(&pf.lock);
-	release(m, PEEK(PEEK(pf.threads[m->slot].proc)));
+	release(m, PEEK(pf.threads[m->slot].proc));
 	if (atomic_load(&pf.stopping)) {
 		lock_release(&pf.lock);
 		return -ESHUTDOWN;
@@ -376,7 +376,7 @@ static int park(struct m *m, int64_t deadline, unsigned int *reason)
 		lock_release(&pf.lock);
 	}
 	errno = saved;
-	proc = PEEK(PEEK(pf.threads[m->slot].proc));
+	proc = PEEK(pf.threads[m->slot].proc);
 	if (proc >= 0)
 		*reason = m->park_reason;
 	else
@@ -416,7 +416,7 @@ static int recheck(struct m *m)
 	int proc;
 
 	lock_acquire(&pf.lock);
-	proc = PEEK(PEEK(pf.threads[m->slot].proc));
+	proc = PEEK(pf.threads[m->slot].proc);
 	lock_release(&pf.lock);
 	return proc;
 }
@@ -434,7 +434,7 @@ static int yield(struct m *m, unsigned int *reason)
 static void leave(struct m *m)
 {
 	lock_acquire(&pf.lock);
-	cover(release(m, PEEK(PEEK(pf.threads[m->slot].proc))));
+	cover(release(m, PEEK(pf.threads[m->slot].proc)));
 	lock_release(&pf.lock);
 }
 
@@ -464,7 +464,7 @@ static int acquire(struct m *m)
 	if (proc < 0 && !stopping) {
 		sched_wake_for_returner();
 		sleep_parked(m, GR_FOREVER);
-		proc = PEEK(PEEK(pf.threads[m->slot].proc));
+		proc = PEEK(pf.threads[m->slot].proc);
 	}
 	errno = saved;
 	return proc >= 0 ? proc : -ESHUTDOWN;

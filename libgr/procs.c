@@ -119,7 +119,7 @@ static void hold_once(struct m *m, struct p *p)
 	netpoll_submit(p);
 	/* as in idle_poll(): until it is known, every timer counts as earlier */
 	atomic_store_explicit(&m->poll_deadline, INT64_MAX, memory_order_relaxed);
-	atomic_store(&p->poller, m); /* A1 */
+	poller_set(p, m); /* A1 */
 	atomic_thread_fence(memory_order_seq_cst);
 	deadline = timers_next(p);
 	atomic_store_explicit(&m->poll_deadline, deadline, memory_order_relaxed);

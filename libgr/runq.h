@@ -59,6 +59,9 @@ static inline void runq_put_local(struct p *p, struct g *g, bool next)
 			atomic_store_explicit(&p->runq[t % RUNQ_SIZE], g, memory_order_relaxed);
 			/* R1: pairs with A1 in grab() */
 			atomic_store_explicit(runq_tail(p), t + 1, memory_order_release);
+			/* F1 again: who was kicked out of runnext became work just now */
+			if (next && !sched.alone)
+				atomic_thread_fence(memory_order_seq_cst);
 			return;
 		}
 	} while (!runq_put_slow(p, g, h));

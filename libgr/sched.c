@@ -474,8 +474,6 @@ static bool preempted_turn(struct p *p)
 	run_timers(p);
 	netpoll_submit(p);
 	harvest_own(p);
-	if (p->q->runnext) /* only this thread sets it */
-		return false;
 	return (runq_empty(p) && !globq_len()) || gr_now() - p->turn_at >= SLICE_NS;
 }
 

@@ -108,6 +108,8 @@ void sched_stop_spinning(struct m *m);
 struct g *sched_spin(struct m *m);
 /* Nothing to do: poll or park until there may be. */
 void sched_idle(struct m *m);
+/* m is going to wait in p's ring; seq_cst */
+void poller_set(struct p *p, struct m *m);
 /* every poller out of its ring, when the runtime stops */
 void sched_wake_pollers(void);
 

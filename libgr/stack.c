@@ -336,6 +336,8 @@ static void put_odd(struct g *g)
 		g->all_next->all_prev = g->all_prev;
 	g->next = stacks.unmap_later;
 	stacks.unmap_later = g;
+	/* the unlinking may have been a plain store */
+	atomic_thread_fence(memory_order_seq_cst);
 	if (!atomic_load(&stacks.nr_walkers)) { /* W2 */
 		list = stacks.unmap_later;
 		stacks.unmap_later = NULL;

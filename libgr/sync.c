@@ -68,16 +68,16 @@ static bool many_cpus(void)
 
 bool sync_can_spin(const struct m *m)
 {
-	int idle;
+	int idle, active = atomic_load_explicit(&sched.active_procs, memory_order_relaxed);
 
 	if (!m)
 		return many_cpus();
-	if (!m->p || sched.nr_procs == 1 || !many_cpus() || !runq_empty(m->p))
+	if (!m->p || active == 1 || !many_cpus() || !runq_empty(m->p))
 		return false;
 	idle = (int)PEEK(park_tab.mirror->nr_idle) +
 	       atomic_load_explicit(&sched.nr_polling, memory_order_relaxed) +
 	       atomic_load_explicit(&sched.nr_spinning, memory_order_relaxed);
-	return sched.nr_procs > idle + 1;
+	return active > idle + 1;
 }
 
 void sync_spin(void)
