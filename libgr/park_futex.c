@@ -130,8 +130,8 @@ static void set_thread(struct m *m, int proc, uint32_t state)
 static void give(int proc, struct m *m)
 {
 	POKE(pf.holder[proc], m);
-	pf.procs[proc].state = GR_P_RUNNING;
-	pf.procs[proc].thread = m->slot;
+	POKE(pf.procs[proc].state, GR_P_RUNNING);
+	POKE(pf.procs[proc].thread, m->slot);
 	MIRROR_ADD(nr_idle, -1);
 	set_thread(m, proc, GR_T_RUNNING);
 }
@@ -139,8 +139,8 @@ static void give(int proc, struct m *m)
 static void drop(struct m *m, int proc)
 {
 	POKE(pf.holder[proc], NULL);
-	pf.procs[proc].state = GR_P_IDLE;
-	pf.procs[proc].thread = -1;
+	POKE(pf.procs[proc].state, GR_P_IDLE);
+	POKE(pf.procs[proc].thread, -1);
 	set_thread(m, GR_NO_PROC, GR_T_BLOCKED);
 	MIRROR_ADD(nr_idle, 1);
 	/* pairs with F1 of the publisher (idle.c): idle is visible before the hints are read */
