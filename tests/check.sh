@@ -34,7 +34,7 @@ step "models, behind the next two"
 tests/model/run.sh > build/model.log 2>&1 &
 step "unit tests on this machine"
 tests/host.sh unit 120 "${UNIT[@]}"
-tests/host.sh system 120 tests/readme.sh tests/docs.sh tests/httpd.sh tests/bench/smoke.py
+tests/host.sh system 120 tests/readme.sh tests/docs.sh tests/report.sh tests/httpd.sh tests/bench/smoke.py
 step "unit tests with sanitizers"
 $MAKE SAN=address,undefined build-unit > build/asan.log 2>&1 || cat build/asan.log
 tests/host.sh asan 300 "${ASAN[@]}"

@@ -101,6 +101,8 @@ def print_latency():
     buckets = {}
     for line in read("latency").splitlines():
         name, low, high, count = line.split()
+        if name == "name":  # the head of a group's table
+            continue
         buckets.setdefault(name, {}).setdefault((int(low), int(high)), 0)
         buckets[name][(int(low), int(high))] += int(count)
     hist = buckets.get("block_handoff")
