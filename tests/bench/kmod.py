@@ -15,8 +15,9 @@ MEANS = ("switch", "park", "futex", "eventfd", "pipe")
 def load(where):
     rows = []
     for path in sorted(glob.glob(os.path.join(where, "*.json"))):
+        cpus = int(path.removesuffix(".json").rsplit("-", 1)[1])  # of the guest
         with open(path, encoding="utf-8") as f:
-            rows += [json.loads(line) for line in f if line.startswith("{")]
+            rows += [dict(json.loads(line), cpus=cpus) for line in f if line.startswith("{")]
     for r in rows:
         if r["bench"] == "getppid":
             r["bench"] = "syscall"
@@ -38,8 +39,8 @@ def target(text, value, good, void=""):
     print(f"    {text}: {value}   {verdict}")
 
 
-def ratio(bench, a, b, unit, key="median"):
-    return get(bench, a, unit)[key] / get(bench, b, unit)[key]
+def ratio(bench, a, b, unit, key="median", cpus=None):
+    return get(bench, a, unit, cpus)[key] / get(bench, b, unit, cpus)[key]
 
 
 def print_costs():
@@ -72,6 +73,9 @@ def print_roundtrips():
     slept = get("roundtrip_2cpu", "futex", "us")["sleeps"]
     target("futex / switch free on 2 CPUs, us, at least 4", f"{r:.2f}", r >= 4,
            "" if slept >= 1.9 else f"the futex pair slept {slept:.2f} times a round trip")
+    row = [f"{impl} {get('roundtrip_2cpu', impl, 'us', 4)['median']:.1f}" for impl in MEANS]
+    print(f"  the same free on 2 of 4 CPUs, us: {', '.join(row)}; futex / switch "
+          f"{ratio('roundtrip_2cpu', 'futex', 'switch', 'us', cpus=4):.2f}")
 
 
 def print_handoff():
@@ -100,6 +104,8 @@ def print_storm():
         looks = get("storm", "kmod", "violations", cpus)
         target(f"in goroutine code without a P, of {looks['n']} looks", f"{looks['median']:.0f}",
                looks["median"] == 0)
+        target("returners that waited over four slices", f"{v('returns_late'):.0f}",
+               v("returns_late") == 0)
         target("lost wake-ups", f"{v('lost'):.0f}", v("lost") == 0 and v("lost", "p99") == 0)
 
 

@@ -51,13 +51,12 @@ guest insns-1 --icount --smp 1 --file "$KO:/t/module" --file build/bench/roundtr
 test_ roundtrip "build/bench/roundtrip --insns --cpus 2 $ALL"
 guest insns-2 --icount --smp 2 --ko "$KO"
 
-test_ one "build/bench/roundtrip $ALL"
-test_ two "build/bench/roundtrip --cpus 2 $ALL"
-test_ handoff "build/bench/handoff"
-test_ syscall "build/bench/getppid"
-guest time-2 --smp 2 --ko "$KO"
-
 for cpus in 2 4; do
+    test_ one "build/bench/roundtrip $ALL"
+    test_ two "build/bench/roundtrip --cpus 2 $ALL"
+    test_ handoff "build/bench/handoff"
+    test_ syscall "build/bench/getppid"
+    guest time-$cpus --smp $cpus --ko "$KO"
     test_ storm "build/bench/storm $SECONDS_STORM"
     guest storm-$cpus --smp $cpus --ko "$ORACLE"
 done

@@ -227,7 +227,8 @@ static void all_end_in_turn(void)
 
 /*
  * Stop and go: everybody is where he was. A thread that sleeps without a P may wait for one
- * before it sleeps again: its system call starts anew, from user mode.
+ * before it sleeps again: its system call starts anew, from user mode. If it is there first, the
+ * holder's P is LAZY and its own until the holder comes back too.
  */
 static void stop_and_go(void)
 {
@@ -235,8 +236,8 @@ static void stop_and_go(void)
 
 	for (int i = 0; i < 10; i++) {
 		NEED(!kill(getpid(), SIGSTOP));
-		NEED(wait_until(state_of(&target) == expected || state_of(&target) == or_else));
-		NEED(holds == (d.mprocs[0].thread == target.slot));
+		NEED(wait_until((state_of(&target) == expected || state_of(&target) == or_else) &&
+				holds == (d.mprocs[0].thread == target.slot)));
 	}
 	atomic_store(&hog_over, true);
 }
