@@ -25,14 +25,15 @@
  * therefore its taker, who is awake, says asleep_end() for that M.
  * Signal handlers may not call libgr; what they write into a pipe is pending I/O.
  *
- * Not found: where threads live that are not ours, sanitizers' included, and the kernel's
- * workers for file I/O for some seconds after it. A thread that was joined a moment ago may still
+ * Not found: where threads live that are not ours, sanitizers' included. A thread that was joined a moment ago may still
  * be counted: then the checker looks again a few times, unless it has met that number before.
  * Cost: two atomic operations where a thread goes to sleep, and one fstat() for the last one.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "netpoll.h"
@@ -66,15 +67,61 @@ void deadlock_stop(void)
 	dl.fd = -1;
 }
 
+struct entry { /* of getdents64(2): readdir() allocates */
+	uint64_t ino, off;
+	uint16_t len;
+	uint8_t type;
+	char name[];
+};
+
+static bool is_worker(int dir, const char *tid)
+{
+	char path[32], name[8];
+	bool yes = false;
+	int fd;
+
+	snprintf(path, sizeof(path), "%.16s/comm", tid);
+	fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	yes = read(fd, name, sizeof(name)) == sizeof(name) && !memcmp(name, "iou-wrk-", sizeof(name));
+	close(fd);
+	return yes;
+}
+
+/*
+ * The kernel's threads for our rings; they stay for seconds after their last request. Without a
+ * pending request they do nothing, and who started one meanwhile has made one pending.
+ */
+static int workers(void)
+{
+	char buf[1024] __attribute__((aligned(8)));
+	int dir = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC), n = 0;
+	long len;
+
+	while (dir >= 0 && (len = syscall(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
+		for (long at = 0; at < len; at += ((struct entry *)(buf + at))->len) {
+			const struct entry *e = (struct entry *)(buf + at);
+
+			n += e->name[0] != '.' && is_worker(dir, e->name);
+		}
+	}
+	if (dir >= 0)
+		close(dir);
+	return n;
+}
+
 /* threads of the process that the runtime did not start; -1 unknown */
 static int strangers(int nr_ms)
 {
 	struct stat st;
+	int n;
 
 	/* a directory's two links, and one for each thread */
 	if (dl.fd < 0 || fstat(dl.fd, &st) || st.st_nlink < 3)
 		return -1;
-	return (int)st.st_nlink - 2 - nr_ms - dl.helpers;
+	n = (int)st.st_nlink - 2 - nr_ms - dl.helpers;
+	return n > 0 ? n - workers() : n;
 }
 
 static bool nothing_left(void)

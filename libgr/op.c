@@ -91,11 +91,15 @@ static void cancel_and_wait(struct op *op)
 	while (atomic_load(&op->state) != OP_DONE) {
 		rt_exit();
 		ret = netpoll_cancel(op->p, &op->req);
-		/* not submitted yet, or complete and not harvested: both end by themselves */
-		if (ret == -ENOENT)
+		/*
+		 * -ENOENT: not submitted yet, or complete and not harvested, both end by themselves.
+		 * -EINTR: this thread was woken for the completion of something else, and nothing was
+		 * cancelled. -EALREADY: a worker of the kernel is at it. So only 0 is a promise.
+		 */
+		if (ret)
 			gr_sleep(gr_after(50 * GR_US));
 		rt_enter();
-		if (ret != -ENOENT)
+		if (!ret)
 			g_park(commit_late, op, WAIT_IO);
 	}
 	op->g->shields--;
