@@ -267,10 +267,11 @@ static int64_t poll_deadline(struct p *own)
 
 	for (int i = 0; i < sched.nr_procs; i++) {
 		struct p *p = &sched.procs[i];
+		int64_t next = timers_next(p); /* once: its holder fires timers meanwhile */
 
 		if (p != own && !atomic_load_explicit(&p->poller, memory_order_relaxed) &&
-		    timers_next(p) < deadline)
-			deadline = timers_next(p);
+		    next < deadline)
+			deadline = next;
 	}
 	return deadline;
 }

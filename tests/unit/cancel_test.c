@@ -6,8 +6,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/utsname.h>
-
 #include "mix.h"
 
 static struct gr_chan *full, *empty;
@@ -404,20 +402,6 @@ static int writer(void *arg)
 	}
 }
 
-/*
- * Linux 6.1 reads and writes pipes for a ring in threads of its own, and cancelling them takes long
- * enough for the monitor to take the P. There three of three runs ended with a thread that
- * polls without a deadline a P whose timers are due. Not understood yet; never seen elsewhere.
- */
-static bool known_to_hang(void)
-{
-	struct gr_info info = { .size = sizeof(info) };
-	struct utsname u;
-
-	return !uname(&u) && !strncmp(u.release, "6.1.", 4) && !gr_info(&info) &&
-	       info.nr_procs > 1 && !strcmp(info.backend, "futex");
-}
-
 static void bytes(bool socket)
 {
 	struct gr_scope s;
@@ -493,11 +477,7 @@ static void body(void)
 	teardown();
 	values(0);
 	values(3);
-	if (known_to_hang())
-		tap_skip("bytes through a pipe", "known defect: on 6.1, futex back end, two Ps, a timer "
-						 "is slept over");
-	else
-		bytes(false);
+	bytes(false);
 	bytes(true);
 	locks();
 }
