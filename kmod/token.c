@@ -222,16 +222,25 @@ struct gr_proc *gr_proc_idle(struct gr_group *g, int prefer)
 	return any;
 }
 
-/* A processor whose holder sleeps in goroutine code, or NULL. */
+/* A processor whose holder sleeps in goroutine code, one with work if there is one; or NULL. */
 struct gr_proc *gr_proc_lazy(struct gr_group *g)
 {
+	struct gr_proc *any = NULL;
 	u32 i;
 
 	lockdep_assert_held(&g->lock);
-	for (i = 0; g->nr_lazy && i < g->nr_procs; i++)
-		if (gr_proc_is_lazy(&g->procs[i]))
-			return &g->procs[i];
-	return NULL;
+	for (i = 0; g->nr_lazy && i < g->nr_procs; i++) {
+		struct gr_proc *p = &g->procs[i];
+
+		if (!gr_proc_is_lazy(p))
+			continue;
+		/* what is only its own is seen by nobody who looks at another one */
+		if (gr_proc_has_work(g, p))
+			return p;
+		if (!any)
+			any = p;
+	}
+	return any;
 }
 
 /*

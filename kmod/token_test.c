@@ -138,6 +138,19 @@ LOCKED_TEST(lazy_is_taken_up_again)
 	KUNIT_EXPECT_EQ(test, 0ULL, g->wakeups);
 }
 
+LOCKED_TEST(lazy_with_work_goes_first)
+{
+	gr_proc_give(g, &g->procs[0], &t[0]);
+	gr_proc_give(g, &g->procs[1], &t[1]);
+	gr_proc_lazy_begin(g, &t[0], false);
+	gr_proc_lazy_begin(g, &t[1], false);
+	KUNIT_EXPECT_PTR_EQ(test, &g->procs[0], gr_proc_lazy(g));
+	g->hprocs[1].runnext = 1;
+	KUNIT_EXPECT_PTR_EQ(test, &g->procs[1], gr_proc_lazy(g));
+	KUNIT_EXPECT_TRUE(test, gr_work_for(g, &g->procs[1]));
+	g->hprocs[1].runnext = 0;
+}
+
 LOCKED_TEST(lazy_is_claimed)
 {
 	gr_proc_give(g, &g->procs[0], &t[0]);
@@ -354,6 +367,7 @@ static void permits(struct kunit *test)
 static struct kunit_case token_cases[] = {
 	KUNIT_CASE(give_and_release),
 	KUNIT_CASE(lazy_is_taken_up_again),
+	KUNIT_CASE(lazy_with_work_goes_first),
 	KUNIT_CASE(lazy_is_claimed),
 	KUNIT_CASE(a_poller_is_not_lazy_for_others),
 	KUNIT_CASE(what_a_returner_may_take),

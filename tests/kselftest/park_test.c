@@ -235,4 +235,74 @@ TEST(shutdown_frees_a_crowd)
 	dev_close(&d);
 }
 
+/* two threads sleep in goroutine code, and the second P has a goroutine of its own */
+FIXTURE(two_lazy)
+{
+	struct dev d;
+	int pipe[2];
+	pthread_t t[2];
+};
+
+struct sleeper {
+	struct dev *d;
+	int fd;
+};
+
+static void *sleep_on_pipe(void *arg)
+{
+	struct sleeper *s = arg;
+	int slot = dev_attach(s->d, GR_ATTACH_RUN, NULL);
+	char c;
+
+	dev_user(s->d, slot);
+	if (read(s->fd, &c, 1) < 0)
+		perror("# read");
+	dev_runtime(s->d, slot);
+	dev_detach(s->d, slot);
+	return NULL;
+}
+
+FIXTURE_SETUP(two_lazy)
+{
+	static struct sleeper s;
+
+	alarm(60);
+	ASSERT_EQ(0, pipe(self->pipe));
+	ASSERT_EQ(0, dev_open(&self->d, 2, 8, O_CLOEXEC));
+	s = (struct sleeper){ &self->d, self->pipe[0] };
+	for (int i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_create(&self->t[i], NULL, sleep_on_pipe, &s));
+	ASSERT_TRUE(wait_until(self->d.mirror->nr_lazy == 2));
+	self->d.hprocs[1].runnext = 1;
+}
+
+FIXTURE_TEARDOWN(two_lazy)
+{
+	gr_call(self->d.fd, GR_IOC_SHUTDOWN, NULL);
+	close(self->pipe[1]);
+	for (int i = 0; i < 2; i++)
+		pthread_join(self->t[i], NULL);
+	dev_close(&self->d);
+}
+
+TEST_F(two_lazy, a_new_thread_takes_the_one_with_work)
+{
+	int proc = -1, slot = dev_attach(&self->d, GR_ATTACH_RUN, &proc);
+
+	EXPECT_EQ(2, slot);
+	EXPECT_EQ(1, proc);
+	EXPECT_EQ(0, dev_detach(&self->d, slot));
+}
+
+TEST_F(two_lazy, so_does_one_that_parks)
+{
+	int slot = dev_attach(&self->d, 0, NULL);
+	struct gr_park p;
+
+	EXPECT_EQ(0, dev_park(&self->d, slot, 0, &p));
+	EXPECT_EQ(1, p.proc);
+	EXPECT_EQ(GR_WAKE_WORK, p.reason);
+	EXPECT_EQ(0, dev_detach(&self->d, slot));
+}
+
 TEST_HARNESS_MAIN
