@@ -32,7 +32,10 @@ enum { READY, ASLEEP, GO };
 /* Not the last thread that is left for the others (I3). */
 static bool may_pin(void)
 {
-	if (atomic_fetch_add(&sched.nr_pinned, 1) + 1 < sched.max_threads)
+	/* a P out of use holds a thread too, procs.c */
+	int held = sched.nr_procs - atomic_load(&sched.active_procs);
+
+	if (atomic_fetch_add(&sched.nr_pinned, 1) + 1 < sched.max_threads - held)
 		return true;
 	atomic_fetch_sub(&sched.nr_pinned, 1);
 	return false;

@@ -247,6 +247,12 @@ static int limit(void *unused)
 	return gr_wg_wait(&wg, gr_after(20 * GR_SEC));
 }
 
+static int pin_only_thread(void *unused)
+{
+	(void)unused;
+	return gr_pin();
+}
+
 static void test_limit(void)
 {
 	struct gr_opts opts = { .size = sizeof(opts), .nr_procs = 2, .max_threads = 4 };
@@ -255,6 +261,10 @@ static void test_limit(void)
 	atomic_store(&others, 0);
 	tap_ok(gr_run(limit, NULL, &opts) == 0 && !atomic_load(&wrong) && atomic_load(&others) == 7,
 	       "with 4 threads at most 3 goroutines can be pinned, then EAGAIN");
+	opts = (struct gr_opts){ .size = sizeof(opts), .nr_procs = 1, .max_procs = 2,
+				 .max_threads = 1 };
+	tap_ok(gr_run(pin_only_thread, NULL, &opts) == -EAGAIN,
+	       "the one beside a thread that keeps a P out of use is not to be had");
 }
 
 static int misuse(void *unused)
