@@ -88,15 +88,18 @@ static bool over(struct child *c)
 }
 
 #define DURING(c, call)                                                       \
+	bool seen_ = false;                                                   \
 	for (int64_t ns_ = 500000000; ns_ < 60000000000LL; ns_ *= 2) {        \
 		int64_t until = now_ns() + ns_;                               \
 									      \
 		ASSERT_TRUE(have_child(c));                                   \
 		ASSERT_TRUE(go(c));                                           \
 		EXPECT_EQ(ETIMEDOUT, call);                                   \
-		if (over(c))                                                  \
+		seen_ = over(c);                                              \
+		if (seen_)                                                    \
 			break;                                                \
-	}
+	}                                                                     \
+	EXPECT_TRUE(seen_)
 
 TEST_F_TIMEOUT(last, child_ends_during_a_park, 100)
 {

@@ -273,10 +273,11 @@ static int list_states(void *unused)
 
 static int quit_main(void *unused)
 {
+	struct gr_attr attr = { .size = sizeof(attr), .name = "sleeper" };
+
 	(void)unused;
 	gr_set_name("questioned");
-	gr_go(in_sleep, NULL);
-	gr_sleep(gr_after(GR_MS));
+	gr_go_with(in_sleep, NULL, &attr);
 	raise(SIGQUIT);
 	return 7;
 }

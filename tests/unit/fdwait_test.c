@@ -311,11 +311,11 @@ static void runtime_ends(void)
 
 	open_all();
 	ret = gr_run(start_thread, &thread, &opts);
-	if (ret) {
-		tap_skip("a runtime that ends", "no runtime here");
+	if (ret == -ENOSYS) {
+		tap_skip("a runtime that ends", "no io_uring here");
 	} else {
 		pthread_join(thread, NULL);
-		tap_ok(!wrong, "a thread whose select the runtime forgot gets -ENXIO");
+		tap_ok(!ret && !wrong, "a thread whose select the runtime forgot gets -ENXIO");
 	}
 	close_all();
 }

@@ -154,7 +154,7 @@ static void write_in_order(void *arg)
 
 static void write_briefly(void *arg)
 {
-	*(int *)arg = gr_rwmutex_lock(&rw, gr_after(5 * GR_MS));
+	*(atomic_int *)arg = gr_rwmutex_lock(&rw, gr_after(5 * GR_MS));
 }
 
 static void order_of_all(void)
@@ -186,12 +186,14 @@ static void order_of_all(void)
 /* readers that wait behind a writer come in when it gives up, beside the reader inside */
 static void writer_gives_up(void)
 {
-	int ret = 0, r;
+	atomic_int ret = 0;
+	int r;
 
 	in = go_on = 0;
 	gr_rwmutex_rlock(&rw, GR_FOREVER);
 	mix_go(write_briefly, &ret);
-	until(WWAIT);
+	while (!(state() & WWAIT) && !ret) /* it may be over before we look */
+		gr_sleep(gr_after(50 * GR_US));
 	mix_go(read_in_order, &r);
 	pause_until(&in, 1);
 	go_on = 1;

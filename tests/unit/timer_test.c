@@ -71,7 +71,7 @@ static int run_all(int64_t now)
 
 static void heap_follows_model(void)
 {
-	int bad_heap = 0, bad_next = 0, bad_pending = 0, bad_del = 0;
+	int left, bad_heap = 0, bad_next = 0, bad_pending = 0, bad_del = 0;
 	int64_t next, now = 0;
 
 	tap_ok(timers_next(&proc) == INT64_MAX, "a fresh P has no deadline");
@@ -104,8 +104,8 @@ static void heap_follows_model(void)
 	tap_ok(!bad_del, "del says true once");
 	tap_ok(fired_count > NR && !fired_wrong, "%d fired in order, none twice", fired_count);
 	last_when = 0;
-	tap_ok(run_all(INT64_MAX - 1) == model(&next) || !model(&next),
-	       "run returns how many");
+	left = model(&next);
+	tap_ok(left && run_all(INT64_MAX - 1) == left, "run returns how many");
 	tap_ok(timers_next(&proc) == INT64_MAX && !hint.pending, "all gone");
 }
 
