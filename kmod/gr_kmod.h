@@ -195,6 +195,7 @@ bool gr_work_any(struct gr_group *g);
 struct gr_proc *gr_proc_free_for(struct gr_group *g, struct gr_thread *t);
 struct gr_proc *gr_proc_idle(struct gr_group *g, int prefer);
 struct gr_proc *gr_proc_lazy(struct gr_group *g);
+struct gr_proc *gr_proc_lazy_busy(struct gr_group *g);
 void gr_proc_give(struct gr_group *g, struct gr_proc *p, struct gr_thread *t);
 void gr_proc_lazy_begin(struct gr_group *g, struct gr_thread *t, bool polls);
 void gr_proc_lazy_end(struct gr_group *g, struct gr_thread *t);
@@ -214,6 +215,7 @@ void gr_wake_add(struct gr_group *g, struct gr_thread *t, struct gr_wake *wake);
 void gr_hand_over(struct gr_group *g, struct gr_proc *p, struct gr_thread *to, u32 reason,
 		  u64 since, struct gr_wake *wake);
 void gr_need_spare(struct gr_group *g, struct gr_proc *p, struct gr_wake *wake);
+void gr_need_another(struct gr_group *g, struct gr_wake *wake);
 
 /* ---- group.c ---- */
 struct gr_group *gr_group_new(void);

@@ -40,12 +40,9 @@ static struct gr_proc *gr_park_skip(struct gr_group *g, struct gr_thread *t, u32
 
 	if (g->permits || (!(flags & GR_PARK_NOWORK) && gr_work_any(g)))
 		p = gr_proc_idle(g, t->last_proc);
-	if (!p && !(flags & GR_PARK_NOWORK)) {
+	if (!p && !(flags & GR_PARK_NOWORK))
 		/* a sleeper's processor for which no spare could be found */
-		p = gr_proc_lazy(g);
-		if (p && !gr_work_for(g, p))
-			p = NULL;
-	}
+		p = gr_proc_lazy_busy(g);
 	if (p && g->permits)
 		g->permits--;
 	return p;

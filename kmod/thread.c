@@ -57,9 +57,11 @@ void gr_thread_put(struct gr_thread *t)
 /* a slot, and a processor if asked for; -errno */
 static int gr_thread_link(struct gr_group *g, struct gr_thread *t, bool run)
 {
+	struct gr_wake wake = {};
 	struct gr_proc *p;
 	int ret = 0;
 
+	rcu_read_lock();
 	raw_spin_lock_irq(&g->lock);
 	if (g->dead) {
 		ret = -ESHUTDOWN;
@@ -79,19 +81,19 @@ static int gr_thread_link(struct gr_group *g, struct gr_thread *t, bool run)
 	gr_thread_set_state(g, t, GR_T_BLOCKED);
 	if (run) {
 		p = gr_proc_idle(g, 0);
-		if (!p) {
-			p = gr_proc_lazy(g);
-			if (p && !gr_work_for(g, p))
-				p = NULL;
-		}
+		if (!p)
+			p = gr_proc_lazy_busy(g);
 		if (p) {
 			gr_proc_give(g, p, t);
 			if (g->permits)
 				g->permits--;
+			gr_need_another(g, &wake);
 		}
 	}
 out:
 	raw_spin_unlock_irq(&g->lock);
+	gr_wake_flush(&wake, false);
+	rcu_read_unlock();
 	return ret;
 }
 

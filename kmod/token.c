@@ -222,25 +222,46 @@ struct gr_proc *gr_proc_idle(struct gr_group *g, int prefer)
 	return any;
 }
 
-/* A processor whose holder sleeps in goroutine code, one with work if there is one; or NULL. */
-struct gr_proc *gr_proc_lazy(struct gr_group *g)
+/* A processor whose holder sleeps in goroutine code, one with work of its own if there is one. */
+static struct gr_proc *gr_lazy_first(struct gr_group *g, bool *work)
 {
 	struct gr_proc *any = NULL;
 	u32 i;
 
 	lockdep_assert_held(&g->lock);
+	*work = false;
 	for (i = 0; g->nr_lazy && i < g->nr_procs; i++) {
 		struct gr_proc *p = &g->procs[i];
 
 		if (!gr_proc_is_lazy(p))
 			continue;
 		/* what is only its own is seen by nobody who looks at another one */
-		if (gr_proc_has_work(g, p))
+		if (gr_proc_has_work(g, p)) {
+			*work = true;
 			return p;
+		}
 		if (!any)
 			any = p;
 	}
 	return any;
+}
+
+/* the same or NULL */
+struct gr_proc *gr_proc_lazy(struct gr_group *g)
+{
+	bool work;
+
+	return gr_lazy_first(g, &work);
+}
+
+/* One that a thread which has nothing else to do should take; the hints are read once. */
+struct gr_proc *gr_proc_lazy_busy(struct gr_group *g)
+{
+	struct gr_proc *p;
+	bool work;
+
+	p = gr_lazy_first(g, &work);
+	return p && (work || gr_work_shared(g)) ? p : NULL;
 }
 
 /*
@@ -411,4 +432,25 @@ void gr_need_spare(struct gr_group *g, struct gr_proc *p, struct gr_wake *wake)
 	gr_event_add(g, GR_EV_SPARE_NEEDED, -1, p - g->procs, g->spare_needed);
 	if (g->monitor)
 		wake->task[wake->nr++] = g->monitor;
+}
+
+/*
+ * A new thread has got a processor. MONITOR says once that threads are missing, however many: is
+ * there another processor with work of its own, which nobody who is awake would see?
+ */
+void gr_need_another(struct gr_group *g, struct gr_wake *wake)
+{
+	u32 i;
+
+	lockdep_assert_held(&g->lock);
+	if (g->nr_spares)
+		return;
+	for (i = 0; i < g->nr_procs; i++) {
+		struct gr_proc *p = &g->procs[i];
+
+		if ((p->state == GR_P_IDLE || gr_proc_is_lazy(p)) && gr_proc_has_work(g, p)) {
+			gr_need_spare(g, p, wake);
+			return;
+		}
+	}
 }

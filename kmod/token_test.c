@@ -145,9 +145,13 @@ LOCKED_TEST(lazy_with_work_goes_first)
 	gr_proc_lazy_begin(g, &t[0], false);
 	gr_proc_lazy_begin(g, &t[1], false);
 	KUNIT_EXPECT_PTR_EQ(test, &g->procs[0], gr_proc_lazy(g));
+	KUNIT_EXPECT_NULL(test, gr_proc_lazy_busy(g));
+	g->hint->globq_len = 1;
+	KUNIT_EXPECT_PTR_EQ(test, &g->procs[0], gr_proc_lazy_busy(g));
 	g->hprocs[1].runnext = 1;
 	KUNIT_EXPECT_PTR_EQ(test, &g->procs[1], gr_proc_lazy(g));
-	KUNIT_EXPECT_TRUE(test, gr_work_for(g, &g->procs[1]));
+	KUNIT_EXPECT_PTR_EQ(test, &g->procs[1], gr_proc_lazy_busy(g));
+	g->hint->globq_len = 0;
 	g->hprocs[1].runnext = 0;
 }
 

@@ -294,6 +294,20 @@ TEST_F(two_lazy, a_new_thread_takes_the_one_with_work)
 	EXPECT_EQ(0, dev_detach(&self->d, slot));
 }
 
+/* MONITOR tells once, however many are missing: each new thread asks for the next */
+TEST_F(two_lazy, a_new_thread_asks_for_another_one)
+{
+	uint32_t before = self->d.mirror->spare_needed;
+	int proc = -1, slot;
+
+	self->d.hprocs[0].runnext = 1;
+	slot = dev_attach(&self->d, GR_ATTACH_RUN, &proc);
+	EXPECT_EQ(0, proc);
+	EXPECT_EQ(before + 1, self->d.mirror->spare_needed);
+	self->d.hprocs[0].runnext = 0;
+	EXPECT_EQ(0, dev_detach(&self->d, slot));
+}
+
 TEST_F(two_lazy, so_does_one_that_parks)
 {
 	int slot = dev_attach(&self->d, 0, NULL);
