@@ -18,6 +18,7 @@
 #include "sched.h"
 
 #define M_STACK ((size_t)256 << 10) /* the scheduler's frames, and those of user callbacks */
+#define RETRY_MAX_MS 100
 
 static void link_m(struct m *m)
 {
@@ -29,6 +30,8 @@ static void link_m(struct m *m)
 
 /* Threads that have joined the group, or failed to; the monitor starts one at a time. */
 static _Atomic int nr_joined;
+
+static _Atomic int nr_failed;
 
 static void joined(void)
 {
@@ -60,6 +63,8 @@ static void *m_main(void *arg)
 	san_g0_new(&m->g0);
 	crash_thread_begin(m);
 	proc = sched.ops->attach(m, true);
+	if (proc < GR_NO_PROC)
+		atomic_fetch_add(&nr_failed, 1);
 	joined();
 	if (proc >= GR_NO_PROC) {
 		m->depth = 1; /* the scheduler is the runtime */
@@ -96,7 +101,7 @@ static int create(struct m *m)
 
 int m_start(void)
 {
-	static _Atomic bool warned;
+	static _Atomic bool warned, failed;
 	struct m *m;
 	int ret;
 
@@ -112,23 +117,35 @@ int m_start(void)
 	if (ret) {
 		free(m);
 		m_leave();
-		gr_warn("no further thread: error %d", -ret);
+		if (!atomic_exchange(&failed, true))
+			gr_warn("no further thread: error %d; goroutines wait for one", -ret);
 	}
 	return ret;
 }
 
+/* until it has joined, the same lack would be reported again and again */
+static bool start_one(void)
+{
+	int before = atomic_load(&nr_joined), failures = atomic_load(&nr_failed);
+
+	if (m_start())
+		return false;
+	wait_joined(before);
+	return atomic_load(&nr_failed) == failures;
+}
+
 void *m_monitor(void *unused)
 {
-	struct timespec pause = { 0, 1000000 };
-
 	while (sched.ops->monitor()) {
-		int before = atomic_load(&nr_joined);
+		long ms = 1;
 
-		/* until it has joined, the same lack would be reported again and again */
-		if (m_start())
+		/* nobody asks twice; but a thread that parked meanwhile has looked for itself */
+		while (!start_one() && !sched_stopping() && !PEEK(park_tab.mirror->nr_spares)) {
+			struct timespec pause = { 0, ms * 1000000 };
+
 			nanosleep(&pause, NULL);
-		else
-			wait_joined(before);
+			ms = ms < RETRY_MAX_MS ? 2 * ms : RETRY_MAX_MS;
+		}
 	}
 	return unused;
 }

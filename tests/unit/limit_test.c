@@ -3,7 +3,9 @@
  * limit_test.c - at the limit of threads goroutines queue, with one warning, and all finish; and
  * what a goroutine may do with its process: fork, exec, exit.
  */
+#include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -67,6 +69,68 @@ static void test_limit(void)
 	       "%d goroutines block in turns on %d threads", SLEEPERS, THREADS);
 	tap_ok(most <= THREADS, "there were no more threads: %d", most);
 	tap_ok(warnings == 1, "one warning: %d", warnings);
+}
+
+/* ---- threads that cannot be made ---- */
+
+static atomic_int failing;
+
+/* instead of the C library's, for the library too */
+int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+	int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) =
+		(int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))(uintptr_t)
+			dlsym(RTLD_NEXT, "pthread_create");
+
+	if (atomic_load(&failing) > 0 && atomic_fetch_sub(&failing, 1) > 0)
+		return EAGAIN;
+	return real(thread, attr, fn, arg);
+}
+
+#define READERS 8
+
+static int pipes[READERS][2];
+
+static void read_one(void *fd)
+{
+	char c = 0;
+
+	if (read(*(int *)fd, &c, 1) == 1 && c == 'x')
+		atomic_fetch_add(&ran, 1);
+	gr_wg_done(&wg);
+}
+
+/* queued behind the readers, each of which takes a thread with it: some cannot be had at first */
+static int blocked_without_threads(void *unused)
+{
+	(void)unused;
+	atomic_store(&ran, 0);
+	gr_wg_add(&wg, READERS);
+	atomic_store(&failing, 3);
+	for (int i = 0; i < READERS; i++)
+		if (pipe(pipes[i]) || gr_go(read_one, &pipes[i][0]))
+			return -1;
+	while (atomic_load(&failing) > 0) /* or nobody needed one: for ever, then */
+		gr_sleep(gr_after(GR_MS));
+	for (int i = 0; i < READERS; i++)
+		if (write(pipes[i][1], "x", 1) != 1)
+			return -1;
+	if (gr_wg_wait(&wg, gr_after(60 * GR_SEC)))
+		return -1;
+	for (int i = 0; i < READERS; i++) {
+		close(pipes[i][0]);
+		close(pipes[i][1]);
+	}
+	return atomic_load(&ran) == READERS ? 0 : -1;
+}
+
+static void test_failing(void)
+{
+	struct gr_opts opts = { .size = sizeof(opts), .nr_procs = 1 };
+
+	tap_ok(gr_run(blocked_without_threads, NULL, &opts) == 0,
+	       "a thread that cannot be made is tried again");
+	atomic_store(&failing, 0);
 }
 
 /* ---- fork, exec, exit ---- */
@@ -140,6 +204,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "exec"))
 		return gr_run(call_exit, NULL, NULL);
 	test_limit();
+	test_failing();
 	tap_ok(gr_run(fork_and_exec, NULL, NULL) == 0, "a goroutine forks, and its child execs");
 	test_exit();
 	return tap_done();
