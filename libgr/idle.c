@@ -130,11 +130,13 @@ static bool work_anywhere(void)
 	return false;
 }
 
-/* a plain thread armed a timer on a P that idles: nobody watches it */
+/* a plain thread armed a timer on a P that idles, or whose thread sleeps: nobody watches it */
 static bool idle_pending(void)
 {
 	for (int i = 0; i < sched.nr_procs; i++)
-		if (PEEK(park_tab.mprocs[i].state) == GR_P_IDLE && PEEK(park_tab.hprocs[i].pending))
+		if (PEEK(park_tab.mprocs[i].state) != GR_P_RUNNING &&
+		    PEEK(park_tab.hprocs[i].pending) &&
+		    !atomic_load_explicit(&sched.procs[i].poller, memory_order_relaxed))
 			return true;
 	return false;
 }
