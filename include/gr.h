@@ -61,7 +61,7 @@ struct gr_opts {
  * it did: other goroutines end with it, as in Go. opts may be NULL. One runtime at a time.
  * -EBUSY one is running, or a goroutine of the last one still sits in a system call;
  * -EINVAL bad opts or a bad GR_* variable; -ENODEV GR_BACKEND=kmod without /dev/gr; -ENOSYS
- * no io_uring; -ENOMEM, -EAGAIN. A sentence that says why goes to stderr.
+ * no io_uring; -ENOMEM; -EAGAIN no thread. A sentence that says why goes to stderr.
  * -EDEADLK all goroutines were asleep, and nothing could have woken one: no timer, no I/O, no
  * thread of the program beside the runtime's. Every goroutine was listed on stderr. [any, not g]
  */

@@ -36,10 +36,12 @@ static struct {
 	int (*fn)(void *);
 	void *arg;
 	int result;
-	_Atomic int done; /* futex */
+	_Atomic bool claimed; /* by itself, when it begins, or by gr_run(): it never will */
+	_Atomic int done;     /* futex */
 } first;
 
 static pthread_t monitor;
+static bool has_monitor;
 
 static void futex_wait(_Atomic int *word, int val, int ms)
 {
@@ -63,7 +65,12 @@ void run_end(int result)
 static void first_main(void *unused)
 {
 	(void)unused;
-	run_end(first.fn(first.arg));
+	if (!atomic_exchange(&first.claimed, true)) {
+		run_end(first.fn(first.arg));
+		return;
+	}
+	while (!run_ended()) /* a moment; asleep, all would look like a deadlock */
+		gr_yield();
 }
 
 /* ---- options ---- */
@@ -260,7 +267,8 @@ static bool stop_threads(void)
 	atomic_store(&sched.stopping, true);
 	trace_stop();
 	sched.ops->stop();
-	pthread_join(monitor, NULL);
+	if (has_monitor)
+		pthread_join(monitor, NULL);
 	for (int ms = 0; (n = atomic_load(&sched.nr_ms)); ms++) {
 		if (ms >= STOP_MS && (n == in_user_code() || ms >= LEAVE_MS))
 			break;
@@ -287,10 +295,11 @@ static int clear_leftovers(void)
 }
 
 /* First those that run no goroutines: deadlock.c must know how many there are. */
-static void start_threads(void)
+static int start_threads(void)
 {
 	int ret = -pthread_create(&monitor, NULL, m_monitor, NULL);
 
+	has_monitor = !ret;
 	if (!ret)
 		ret = trace_start();
 	deadlock_start(debug.sched_ms ? 3 : 2);
@@ -301,8 +310,21 @@ static void start_threads(void)
 		ret = m_start();
 	if (!ret)
 		ret = m_start();
-	if (ret)
-		gr_throw("gr_run: no thread for the runtime: error %d", -ret);
+	return ret;
+}
+
+/*
+ * Without its threads the runtime ends at once, before the first goroutine has begun. If it has, on
+ * a thread that the monitor could make, the program runs as any does that gets no more threads.
+ */
+static void begin(void)
+{
+	int ret = start_threads();
+
+	if (!ret || atomic_exchange(&first.claimed, true))
+		return;
+	gr_warn("gr_run: cannot start: error %d", -ret);
+	run_end(ret);
 }
 
 int gr_run(int (*fn)(void *), void *arg, const struct gr_opts *opts)
@@ -324,9 +346,9 @@ int gr_run(int (*fn)(void *), void *arg, const struct gr_opts *opts)
 	crash_begin();
 	first.fn = fn;
 	first.arg = arg;
-	first.result = -EAGAIN;
+	atomic_store(&first.claimed, false);
 	atomic_store(&first.done, 0);
-	start_threads();
+	begin();
 	while (!atomic_load(&first.done))
 		futex_wait(&first.done, 0, -1);
 	if (stop_threads()) {
