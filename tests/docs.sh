@@ -7,21 +7,7 @@
 # shellcheck disable=SC2317  # check() calls them
 set -u
 cd "$(dirname "$0")/.." || exit 1
-T=$(mktemp -d)
-trap 'rm -rf "$T"' EXIT
-N=0 BAD=0
-
-check()
-{
-    N=$((N + 1))
-    if "${@:2}" > "$T/log" 2>&1; then
-        echo "ok $N - $1"
-    else
-        echo "not ok $N - $1"
-        sed 's/^/# /' "$T/log"
-        BAD=1
-    fi
-}
+. tests/tap.sh
 
 # the functions that gr.h declares: a name before a bracket at the left margin's level
 functions()
@@ -138,5 +124,4 @@ done
 for c in examples/*.c; do
     check "$c runs" runs "$c"
 done
-echo "1..$N"
-exit $BAD
+tap_done

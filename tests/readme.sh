@@ -5,20 +5,7 @@
 # the program under "Taste" compiled with pkg-config against it, shared and static, and run.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-T=$(mktemp -d)
-trap 'rm -rf "$T"' EXIT
-N=0
-
-check()
-{
-    N=$((N + 1))
-    if "${@:2}" > "$T/log" 2>&1; then
-        echo "ok $N - $1"
-    else
-        echo "not ok $N - $1"
-        sed 's/^/# /' "$T/log"
-    fi
-}
+. tests/tap.sh
 
 awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' README.md > "$T/taste.c"
 export PKG_CONFIG_PATH=$T/root/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$T/root
@@ -33,4 +20,4 @@ check "only gr_* is exported" \
     sh -c "! nm -D --defined-only $T/root/usr/lib/libgr.so | grep -E ' [TDBRV] ' | grep -qv ' gr_'"
 check "the archive has no other global names" \
     sh -c "! nm -g --defined-only $T/root/usr/lib/libgr.a | grep -E ' [TDBRV] ' | grep -qv ' gr_'"
-echo "1..$N"
+tap_done

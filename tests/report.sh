@@ -3,31 +3,25 @@
 #
 # report.sh - the last page of `make run`, from a histogram as the kernel writes it and nothing
 # else: the table in docs/tracing.md, which a guest compares with the real one.
+# shellcheck disable=SC2317  # check() calls it
 set -u
 cd "$(dirname "$0")/.." || exit 1
-T=$(mktemp -d)
-trap 'rm -rf "$T"' EXIT
-N=0
+. tests/tap.sh
 
-check()
+# COMMAND...; the end of the page if it fails
+page()
 {
-    N=$((N + 1))
-    if "${@:2}" > "$T/log" 2>&1; then
-        echo "ok $N - $1"
-    else
-        echo "not ok $N - $1"
-        tail -n 20 "$T/log" "$T/page" | sed 's/^/# /'
-    fi
+    "$@" || { tail -n 20 "$T/page"; return 1; }
 }
 
 mkdir "$T/out"
 awk '/^```text out=latency$/ { on = 1; next } /^```$/ { on = 0 } on' docs/tracing.md > "$T/out/latency"
 check "docs/tracing.md has a table" grep -q '^block_handoff [0-9]* [0-9]* [0-9]*$' "$T/out/latency"
 check "the page is printed to its end" \
-    sh -c "tools/demo/report.py '$T/out' '$T/json' > '$T/page' && grep -q 'figures are in' '$T/page'"
+    page sh -c "tools/demo/report.py '$T/out' '$T/json' > '$T/page' && grep -q 'figures are in' '$T/page'"
 check "every bucket of the histogram is on it" \
-    sh -c "awk '\$1 == \"block_handoff\" { print \$4 }' '$T/out/latency' | while read -r n; do
+    page sh -c "awk '\$1 == \"block_handoff\" { print \$4 }' '$T/out/latency' | while read -r n; do
            grep -qw \"\$n\" '$T/page' || exit 1; done"
 check "what was not measured is said, and no JSON made up" \
-    sh -c "grep -q 'not measured' '$T/page' && ! grep -q '[0-9]' '$T/json'"
-echo "1..$N"
+    page sh -c "grep -q 'not measured' '$T/page' && ! grep -q '[0-9]' '$T/json'"
+tap_done
