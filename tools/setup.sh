@@ -67,7 +67,6 @@ ca-certificates  apt over https
 "
 TEST_PACKAGES="
 clang            the second compiler
-libclang-rt-14-dev  its sanitizers
 lld              links what it optimises as a whole
 valgrind         knows goroutine stacks by its header; a test runs under it
 sparse           checks the module
@@ -76,14 +75,13 @@ ocaml            some of these are written in it
 shellcheck       checks the scripts
 codespell        finds typing errors
 patchelf         ties the newest kernel's compiler to the C library it came with
-git              clean clone in the tests
 linux-source-6.12  kselftest_harness.h, checkpatch.pl, semantic patches; debug kernels
 perl             runs checkpatch.pl
 spin             walks the models of the protocol
 strace           traces programs in the guests
 trace-cmd        records the module's tracepoints there
 bpftrace         computes with them
-mandoc           checks and shows the manual page
+mandoc           checks the pages of the manual
 libdebuginfod1   library of gdb-minimal, which is unpacked: it would drive out an installed gdb
 libexpat1        the same
 libipt2          the same
