@@ -12,7 +12,7 @@
  *             -ETIMEDOUT when the deadline passed; GR_NOW answers -EAGAIN instead.
  *   Cancel    A cancelled goroutine (see scopes) gets -ECANCELED from calls that wait.
  *   Threads   [any] any thread of the process; [g] inside a goroutine only, elsewhere
- *             -EPERM. Nothing here may be called from a signal handler.
+ *             -EPERM. Nothing here but gr_dump() may be called from a signal handler.
  *   Blocking  Any blocking call of any C library may be made in a goroutine: only
  *             that goroutine waits. Between two libgr calls a goroutine stays on one
  *             kernel thread, so thread-local state of libraries is safe there.
@@ -144,7 +144,7 @@ int gr_set_name(const char *name);
 /*
  * Stay on this kernel thread, and keep other goroutines off it, until gr_unpin(): for libraries
  * with thread-local state that lives across libgr calls. Nests. -EPERM outside, or more unpins
- * than pins. [g]
+ * than pins; -EAGAIN one thread of max_threads stays free for the others. [g]
  */
 int gr_pin(void);
 int gr_unpin(void);
@@ -371,7 +371,7 @@ struct gr_sem {
 #define GR_SEM_INIT(n) { 0, 0, (n), NULL, NULL }
 /* Take n at once. -EINVAL n < 1, or it began with less than 0. */
 int gr_sem_acquire(struct gr_sem *s, int64_t n, int64_t deadline);
-/* Give n back. -EINVAL n < 1; -EOVERFLOW. */
+/* Give n back. -EINVAL n < 1, or it began with less than 0; -EOVERFLOW. */
 int gr_sem_release(struct gr_sem *s, int64_t n);
 
 /* Wait until a count of jobs has come down to 0. */
