@@ -7,7 +7,7 @@
  * Callers: cancel_mark(): any thread in a runtime section, for a goroutine that cannot go away
  * (its scope's lock or its task's keeps it). The rest: the goroutine itself.
  *
- *	goroutine, on g0 in commit()		canceller
+ *	goroutine's commit(), after the switch	canceller
  *	  lock cancel_lock			  lock cancel_lock
  *	  cancelled? do not sleep		  cancelled = true
  *	  cancel_at = where			  claim(cancel_at): the sleeper is ours

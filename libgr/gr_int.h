@@ -147,7 +147,7 @@ struct g {
 	const char *name;
 	uint64_t id;
 	uint32_t io_calls; /* io.c: calls that did not have to wait */
-	/* park handshake: run on g0 after the switch, see g_park() */
+	/* park handshake: run after the switch by whoever was switched to, see g_park() */
 	bool (*commit)(struct g *, void *);
 	void *commit_arg;
 	struct m *_Atomic pinned; /* pin.c: the only M that may run it, or NULL */
@@ -200,8 +200,8 @@ struct timer {
 	/* Runs under p->timer_lock, in a runtime section: claims the waiter and returns the
 	 * goroutine to make ready, or NULL. */
 	struct g *(*fire)(struct timer *);
-	/* Not NULL: runs after fire(), without the lock, in the same runtime section. The timer
-	 * must still be there then: fire() took a reference for it. */
+	/* Not NULL: runs if fire() returned NULL, after it, without the lock, in the same runtime
+	 * section. The timer must still be there then: its owner sees to that (ticker.c, I2). */
 	void (*post)(struct timer *);
 	struct timer *post_next;
 };
@@ -220,7 +220,7 @@ int timers_run(struct p *p, int64_t now);
 /* earliest deadline of p or INT64_MAX; any thread, no lock */
 int64_t timers_next(struct p *p);
 void timers_fini(struct p *p);
-/* sched.c: a timer earlier than all others was armed on p while another thread polls it */
+/* idle.c: a timer earlier than all others was armed on p while another thread polls it */
 void sched_timer_earlier(struct p *p, int64_t when);
 
 #define RUNQ_SIZE 256
@@ -253,7 +253,7 @@ struct p {
 	int32_t slot_free;	   /* list of those that are free: number + 1, 0 none */
 	_Atomic int64_t timer_next;
 
-	/* netpoll.c */
+	/* netpoll_uring.c */
 	struct netpoll *np;
 	/* the M that waits in this P's ring, or NULL */
 	struct m *_Atomic poller;
@@ -352,7 +352,7 @@ static inline bool m_cancelled(const struct m *m);
 bool cancel_publish(struct g *g, struct cancel_point *at);
 void cancel_published(struct g *g);
 void cancel_withdraw(struct g *g);
-/* Cancel g, which cannot go away meanwhile; and all that it opened. Inside rt_enter(). */
+/* scope.c: cancel g, which cannot go away meanwhile, and all that it opened. Inside rt_enter(). */
 void cancel_g(struct g *g);
 
 /* ---- wait.c: one waiter, a goroutine or a plain thread ---- */

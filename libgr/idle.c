@@ -13,12 +13,12 @@
  * P the second look is the kernel's (GR_IOC_PARK), for a polling one it is ours.
  *
  * One at a time. A publisher wakes at most one thread and only if none spins: it raises
- * nr_spinning for it (0 -> 1). The one who finds work lowers it again and, when it was the last,
- * wakes the next. The count moves with the wake-up: a parked thread gets GR_WAKE_UNPARK as its
- * reason, a polling one finds its poll_state at 2. If the wake completion was harvested by
- * another thread, that one gives the count back (sched_wake_harvested()). Whoever raised the
- * count and then finds nobody to wake lowers it and looks at the queues again: a publisher that
- * came in between saw a spinner, and a thread may have gone idle before that.
+ * nr_spinning for it (0 -> 1). The one who finds work lowers it again and, when it was the last
+ * and there is more work, wakes the next. The count moves with the wake-up: a parked thread gets
+ * GR_WAKE_UNPARK as its reason, a polling one finds its poll_state at 2. If the wake completion
+ * was harvested by another thread, that one gives the count back (sched_wake_harvested()).
+ * Whoever raised the count and then finds nobody to wake lowers it and looks at the queues again:
+ * a publisher that came in between saw a spinner, and a thread may have gone idle before that.
  */
 #include <errno.h>
 

@@ -2,8 +2,9 @@
 /*
  * lock.c - the runtime's own lock: three states in one futex word.
  *
- * Job: short sections of the runtime; no recursion, no fairness, no owner (g_park() releases
- * on the scheduler's stack what a goroutine acquired). Not here: gr_mutex (mutex.c).
+ * Job: short sections of the runtime; no recursion, no fairness, no owner (what a goroutine
+ * acquired before g_park() is released on whatever stack is switched to). Not here: gr_mutex
+ * (mutex.c).
  * Callers: any thread, inside rt_enter(): the holder then keeps its P while it sleeps here or
  * inside its section, so a thread that waits for the lock never waits for a P as well.
  * Invariants:

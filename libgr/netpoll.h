@@ -41,7 +41,7 @@ void netpoll_wait(struct p *p, int64_t deadline);
  */
 void netpoll_wake(struct p *p, struct m *target);
 
-/* sched.c: a wake completion aimed at target was taken off a ring by the calling thread */
+/* idle.c: a wake completion aimed at target was taken off a ring by the calling thread */
 void sched_wake_harvested(struct m *target);
 
 #endif /* GR_NETPOLL_H */

@@ -53,7 +53,10 @@ struct start {
 	int64_t deadline;
 };
 
-/* on g0, the goroutine's context is saved: its request may be submitted from now on */
+/*
+ * On whatever stack was switched to: the goroutine's context is saved, and its request may be
+ * submitted from now on.
+ */
 static bool commit_start(struct g *g, void *arg)
 {
 	struct start s = *(struct start *)arg;

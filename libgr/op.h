@@ -37,7 +37,7 @@ struct op {
 	struct req req;
 	struct g *g;
 	struct p *p; /* whose ring */
-	_Atomic uint32_t state; /* OP_*: netpoll_uring.c */
+	_Atomic uint32_t state; /* OP_*: op.c */
 	int res;
 	struct timer timer;
 	struct cancel_point cancel;

@@ -14,7 +14,7 @@
 struct park_ops {
 	const char *name;
 	/*
-	 * Set up for nr_procs and max_threads; fills park.mirror/hint tables below. -ENODEV when
+	 * Set up for nr_procs and max_threads; fills park_tab, below. -ENODEV when
 	 * this backend is not to be had here (a reason goes to *why).
 	 */
 	int (*setup)(int nr_procs, int max_threads, const char **why);
@@ -52,7 +52,7 @@ struct park_ops {
 
 extern const struct park_ops park_kmod, park_futex;
 
-/* the shared tables; written by setup() */
+/* the shared tables, in sched.c; written by setup() */
 struct park_tables {
 	const volatile struct gr_mirror *mirror;
 	const volatile struct gr_mirror_proc *mprocs;

@@ -7,9 +7,10 @@
  * tell. What user space cannot know is when a thread blocks: the monitor guesses.
  *
  * The monitor looks every 20 us to 10 ms (doubling while nothing happens) at Ps that have work
- * but have not scheduled since the last look. If the holder is in goroutine code (hint flags 0)
- * and /proc says that its thread sleeps, the P goes to a spare. Go's monitor cannot see the
- * thread state and guesses from time alone.
+ * but have not scheduled since the last look; when all is idle it sleeps until busy() or the like
+ * wakes it. If the holder is in goroutine code (hint flags 0) and /proc says that its thread
+ * sleeps, the P goes to a thread that waits for one (waiters), else to a spare. Go's monitor
+ * cannot see the thread state and guesses from time alone.
  *
  * Taking a P from a thread that may wake at any instant:
  *
@@ -146,7 +147,6 @@ static void drop(struct m *m, int proc)
 	/* pairs with F1 of the publisher (idle.c): idle is visible before the hints are read */
 	atomic_thread_fence(memory_order_seq_cst);
 }
-
 
 static bool proc_has_work(int i)
 {

@@ -7,13 +7,14 @@
  * runtime's, with its constants; what differs is that the kernel, not a guess, takes Ps from
  * blocked threads, and that it says when one of them is back (returners).
  *
- * Order of search: every 61st turn the global queue; due timers; runnext and the own ring; the
- * global queue; completions; stealing. Then idle.c: poll or park.
+ * Order of search: returners get the P, and preempted threads when it is their turn; every 61st
+ * turn the global queue; due timers; completions; runnext and the own ring; the global queue;
+ * completions once more; stealing. Then idle.c: poll or park.
  *
  * Rejected: one central queue (a lock for every switch); handing a ready goroutine straight to
  * an idle P (it moves away from its caches); waking a thread for every ready goroutine (they
  * would wake, find nothing and sleep again). So: one spinning thread at a time is woken, and the
- * spinner that finds work wakes the next.
+ * spinner that finds work wakes the next if there is more.
  *
  * Two ways to switch. A goroutine that parks or ends goes straight to the next one in its P's queue
  * when nothing else is due (next_quick()), else to g0, which looks everywhere. Either way the one

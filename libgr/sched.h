@@ -48,7 +48,6 @@ void sched_loop(struct m *m);
 void m_set_self(struct m *m);
 /* make m->p what the backend says */
 void m_set_proc(struct m *m, int proc);
-/* the clock, ns */
 static inline bool sched_stopping(void)
 {
 	return atomic_load_explicit(&sched.stopping, memory_order_acquire);

@@ -10,7 +10,7 @@
 /* ---- g.c ---- */
 /*
  * A goroutine that is not started: g_ready() starts it. fn(arg), or with fn NULL result_fn(arg)
- * and ended(). -errno in *err when NULL. Inside rt_enter(). attr was checked by g_check_attr().
+ * and ended(). NULL: no memory. Inside rt_enter(). attr was checked by g_check_attr().
  */
 struct g *g_new(void (*fn)(void *), void *arg, const struct gr_attr *attr, size_t stack_size);
 /* -EINVAL, -ENXIO no runtime; *stack_size is what attr wants */

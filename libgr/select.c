@@ -11,7 +11,7 @@
  *   1 with the locks of all objects: the same again. Only here "none is ready" is a fact: two
  *     goroutines that each send to one channel and then look at both cannot miss each other.
  *   2 a place in every queue (struct wnode), one waiter for all; sleep. The locks are released
- *     on the scheduler's stack.
+ *     on whatever stack is switched to.
  *   3 leave the queues again, object by object.
  *
  * Invariants:

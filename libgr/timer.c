@@ -3,9 +3,9 @@
  * timer.c - the timers of a P: a 4-ary heap, earliest deadline on top.
  *
  * Job: many sleepers, one deadline for the wait in the P's ring. Not here: who waits for it
- * (sched.c, netpoll_uring.c), what a timer means (fire(), wait.c).
- * Callers: inside rt_enter(). add: the holder of a P. del: the one who added, from any M. run:
- * the holder and thieves. next: anybody.
+ * (idle.c, procs.c, netpoll_uring.c), what a timer means (fire(), wait.c, ticker.c).
+ * Callers: inside rt_enter(). add: the holder of a P. add_to: a plain thread too (ticker.c). del:
+ * the one who added, from any thread. run: the holder and thieves. next: anybody.
  * Invariants:
  *   I1 heap[(i - 1) / 4].when <= heap[i].when, slots[heap[i].slot].index == i, and t->slot is its
  *      timer's slot; slot -1: not in a heap. The heap has deadlines and slot numbers, not timers:
@@ -15,11 +15,12 @@
  *   I3 fire() runs under p->timer_lock after its timer has left the heap; the timer is not
  *      touched afterwards, goroutines are made ready after the lock was released. So when
  *      timer_del() returns the memory of the timer is the caller's again. The exception is a
- *      timer with post(): its fire() took a reference, post() gives it back.
+ *      timer with post() whose fire() returned NULL: it must stay until post() has run (ticker.c,
+ *      I2).
  * Order:
  *   F1 publish() stores timer_next, then timer_add_to() loads p->poller: both seq_cst. The M
- *      that is going to poll does it the other way round (sched.c: store poller, then
- *      timers_next()). One of them sees the other: a new deadline is not slept over.
+ *      that is going to poll does it the other way round (poller_set(), then timers_next(), in
+ *      idle.c and procs.c). One of them sees the other: a new deadline is not slept over.
  * Memory: by mmap, never malloc: a thread held back by the kernel inside malloc() keeps the
  * allocator's lock and needs a P to go on, which we, in a runtime section, would not give.
  */
@@ -173,7 +174,7 @@ void timer_add_to(struct p *p, struct timer *t, int64_t when)
 	count_pending(p, 1);
 	publish(p);
 	lock_release(&p->timer_lock);
-	/* *t may be gone from here; F1: pairs with the poller's store in sched.c */
+	/* *t may be gone from here; F1: pairs with the exchange in poller_set() */
 	if (first && atomic_load_explicit(&p->poller, memory_order_seq_cst))
 		sched_timer_earlier(p, when);
 }
@@ -222,7 +223,7 @@ int timers_run(struct p *p, int64_t now)
 			__builtin_prefetch(p->slots[p->heap[0].slot].t);
 		fired++;
 		g = t->fire(t);
-		if (t->post && !g) { /* *t is held by a reference, I3 */
+		if (t->post && !g) { /* *t stays until post() has run, I3 */
 			t->post_next = NULL;
 			*post_end = t;
 			post_end = &t->post_next;

@@ -2,7 +2,9 @@
 /*
  * wait.c - one waiter: a goroutine or a plain thread that sleeps for an event or a deadline.
  *
- * Job: the single place where chan.c, mutex.c, wg.c and gr_sleep() fall asleep and wake others.
+ * Job: the single place where goroutines and threads fall asleep for one another, or for a time,
+ * and are woken: channels, select, tasks, scopes, timers, gr_sleep(), all of sync.h. Not here: one
+ * request in a ring (op.c).
  * Callers: inside rt_enter(). claim, waitq_*: with the owner's lock held. wake: without it.
  *
  * Life of struct waiter, on the sleeper's stack:
@@ -15,7 +17,8 @@
  *
  * Invariants:
  *   I1 exactly one exchange leaves WAITING; who made it, and only he, lets the sleeper run. A
- *      waiter that timed out, or was cancelled, is never handed a value, a lock or a result.
+ *      waiter that timed out, or was cancelled, is never handed a value, a lock or a result. A
+ *      `plain` waiter (one queue, no deadline) leaves WAITING by a store under its queue's lock.
  *   I2 between claim() and wake() the claimer owns *w and what w->data points at. Nothing
  *      touches *w after wake() has let the sleeper go.
  *   I3 the timer is armed in commit(), when the sleeper's context is saved and while the owner's
