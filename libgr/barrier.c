@@ -13,17 +13,7 @@
 #include "sync.h"
 
 SYNC_HAS_LOCK(gr_barrier);
-SYNC_HAS_WAITQ(gr_barrier, head, tail);
-
-static inline struct lock *lock_of(struct gr_barrier *b)
-{
-	return (struct lock *)&b->lock;
-}
-
-static inline struct waitq *queue_of(struct gr_barrier *b)
-{
-	return (struct waitq *)&b->head;
-}
+SYNC_HAS_WAITQ(gr_barrier, head, tail, queue_of);
 
 /* The n-th is here: empty the queue, unlock, wake those who sleep. */
 static void open_and_unlock(struct gr_barrier *b)

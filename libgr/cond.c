@@ -18,17 +18,7 @@
 #include "sync.h"
 
 SYNC_HAS_LOCK(gr_cond);
-SYNC_HAS_WAITQ(gr_cond, head, tail);
-
-static inline struct lock *lock_of(struct gr_cond *c)
-{
-	return (struct lock *)&c->lock;
-}
-
-static inline struct waitq *queue_of(struct gr_cond *c)
-{
-	return (struct waitq *)&c->head;
-}
+SYNC_HAS_WAITQ(gr_cond, head, tail, queue_of);
 
 /* With c->lock held, after the queue has changed. Relaxed: see nobody_waits(). */
 static void set_state(struct gr_cond *c)

@@ -7,7 +7,8 @@
  * for each unlock. One waiter at a time is awake to compete. One that lost and has waited for
  * SYNC_STARVED makes the mutex STARVING: it is handed over, in order, until the next in the queue
  * has not waited that long. So nobody starves, and the price is paid only then.
- * Callers: any thread. Source of the algorithm: Go's sync.Mutex.
+ * Callers: any thread. Here: the fast paths, unlocking, giving up; how one waits: lock_wait(), in
+ * sync.c. Source of the algorithm: Go's sync.Mutex.
  *
  * State bits; the queue and WAITERS, STARVING change only with m->lock held:
  *   LOCKED    somebody owns it
@@ -28,8 +29,9 @@
  *   - else that happens with m->lock held, and every waiter, also one that is claimed or has timed
  *     out, returns only after us: claimed, it sleeps until waiter_wake(), which comes after
  *     m->lock was released; timed out, it has to take m->lock.
- * Order: A1 every exchange that takes the mutex  pairs with  R1 the one that frees it. At a
- * hand-over waiter_wake() carries the order (wait.R1, g_ready()).
+ * Order: A1 every exchange that takes the mutex, try_lock()'s and lock_wait()'s  pairs with  R1 the
+ * one that frees it: clear(), or sync_change() to a state without LOCKED. At a hand-over
+ * waiter_wake() carries the order (wait.R1, g_ready()).
  * A P that nobody takes away: with WOKEN set unlock does not enter the scheduler, and on one P
  * the one who was woken would wait until the owner's slice ends, or for ever where nothing ends
  * it. So an owner that passes a waiter for SYNC_STARVED yields (tired()).
@@ -41,30 +43,7 @@ enum { LOCKED = 1, WAITERS = 2, WOKEN = 4, STARVING = 8 };
 #define LOOK_EVERY 32 /* unlocks that pass a woken waiter, between looks at the clock */
 
 SYNC_HAS_LOCK(gr_mutex);
-SYNC_HAS_WAITQ(gr_mutex, head, tail);
-
-static inline struct lock *lock_of(struct gr_mutex *m)
-{
-	return (struct lock *)&m->lock;
-}
-
-static inline struct waitq *queue_of(struct gr_mutex *m)
-{
-	return (struct waitq *)&m->head;
-}
-
-static inline bool change(struct gr_mutex *m, uint32_t from, uint32_t to)
-{
-	/* A1 and R1, each the other's pair */
-	return __atomic_compare_exchange_n(&m->state, &from, to, false, __ATOMIC_ACQ_REL,
-					   __ATOMIC_RELAXED);
-}
-
-static inline uint32_t state_of(struct gr_mutex *m)
-{
-	/* relaxed: decides which exchange to try */
-	return __atomic_load_n(&m->state, __ATOMIC_RELAXED);
-}
+SYNC_HAS_WAITQ(gr_mutex, head, tail, queue_of);
 
 static void clear(struct gr_mutex *m, uint32_t bits)
 {
@@ -95,7 +74,7 @@ static bool is_mine(struct gr_mutex *m)
 
 int mutex_check_locked(struct gr_mutex *m, const char *who)
 {
-	if (!(state_of(m) & LOCKED))
+	if (!(sync_state(&m->state) & LOCKED))
 		return SYNC_MISUSE(-EPERM, "%s: the mutex is not locked", who);
 #ifdef GR_DEBUG
 	if (!is_mine(m))
@@ -107,55 +86,11 @@ int mutex_check_locked(struct gr_mutex *m, const char *who)
 
 /* ---- lock ---- */
 
-/* in state s the mutex is free: take it, and give back WOKEN */
-static bool take(struct gr_mutex *m, uint32_t s, struct lock_waiter *lw)
+/* one that timed out or was cancelled leaves the queue */
+static void give_up(void *obj, struct lock_waiter *lw)
 {
-	if (!change(m, s, (s | LOCKED) & ~(lw->awake ? WOKEN : 0)))
-		return false;
-	m->turns = 0;
-	return true;
-}
+	struct gr_mutex *m = obj;
 
-/* True: locked. While it spins nobody else need be woken. */
-static bool spin(struct gr_mutex *m, const struct m *self, struct lock_waiter *lw)
-{
-	for (int i = 0; i < SYNC_SPINS;) {
-		uint32_t s = state_of(m);
-
-		if (!(s & LOCKED)) {
-			if (take(m, s, lw))
-				return true;
-			continue;
-		}
-		if ((s & STARVING) || !sync_can_spin(self))
-			return false;
-		if (!lw->awake && (s & (WAITERS | WOKEN)) == WAITERS && change(m, s, s | WOKEN))
-			lw->awake = true;
-		sync_spin();
-		i++;
-	}
-	return false;
-}
-
-/* With m->lock held. True: locked after all. False: it was LOCKED when WAITERS was set. */
-static bool take_or_mark(struct gr_mutex *m, struct lock_waiter *lw)
-{
-	for (;;) {
-		uint32_t s = state_of(m);
-
-		if (!(s & LOCKED)) {
-			if (take(m, s, lw))
-				return true;
-		} else if (change(m, s, ((s & ~(lw->awake ? WOKEN : 0)) | WAITERS |
-					 (lw->starved ? STARVING : 0)))) {
-			lw->awake = false;
-			return false;
-		}
-	}
-}
-
-static void give_up(struct gr_mutex *m, struct lock_waiter *lw)
-{
 	lock_acquire(lock_of(m));
 	waitq_remove(queue_of(m), &lw->w.node);
 	if (!queue_of(m)->head)
@@ -165,28 +100,18 @@ static void give_up(struct gr_mutex *m, struct lock_waiter *lw)
 
 static NOINLINE int lock_slow(struct gr_mutex *m, int64_t deadline)
 {
-	struct m *self = rt_enter();
-	struct lock_waiter lw;
-	int ret = 0;
+	static const struct lock_bits bits = {
+		.own = LOCKED,
+		.held = LOCKED,
+		.waits = WAITERS,
+		.woken = WOKEN,
+		.starving = STARVING,
+	};
+	int ret = lock_wait(&m->state, lock_of(m), queue_of(m), &bits, give_up, m, deadline,
+			    WAIT_MUTEX);
 
-	lw.since = 0;
-	lw.awake = lw.starved = false;
-	while (!spin(m, self, &lw)) {
-		lock_acquire(lock_of(m));
-		if (take_or_mark(m, &lw)) {
-			lock_release(lock_of(m));
-			break;
-		}
-		lock_waiter_push(queue_of(m), &lw);
-		ret = waiter_wait(&lw.w, lock_of(m), deadline, WAIT_MUTEX);
-		if (ret)
-			give_up(m, &lw);
-		if (ret || lw.w.result == LW_OWNER)
-			break;
-		lock_waiter_woken(&lw);
-		self = m_self();
-	}
-	rt_exit();
+	if (!ret)
+		m->turns = 0; /* the owner's, see tired(): this one has passed nobody yet */
 	return ret;
 }
 
@@ -234,8 +159,8 @@ static struct wnode *pass_on(struct gr_mutex *m, uint32_t s)
 	} else {
 		n->w->result = LW_COMPETE;
 		do
-			s = state_of(m);
-		while (!change(m, s, ((s & ~(gone | LOCKED)) | WOKEN)));
+			s = sync_state(&m->state);
+		while (!sync_change(&m->state, s, ((s & ~(gone | LOCKED)) | WOKEN)));
 	}
 	return n;
 }
@@ -254,7 +179,7 @@ static NOINLINE bool unlock_waiters(struct gr_mutex *m)
 
 	rt_enter();
 	lock_acquire(lock_of(m));
-	s = state_of(m);
+	s = sync_state(&m->state);
 	if (!wakes_nobody(s)) {
 		n = pass_on(m, s);
 		done = true;
@@ -269,11 +194,11 @@ static NOINLINE bool unlock_waiters(struct gr_mutex *m)
 static int unlock(struct gr_mutex *m)
 {
 	for (;;) {
-		uint32_t s = state_of(m);
+		uint32_t s = sync_state(&m->state);
 
 		if (!(s & LOCKED))
 			return -EPERM;
-		if (wakes_nobody(s) ? change(m, s, s & ~LOCKED) : unlock_waiters(m))
+		if (wakes_nobody(s) ? sync_change(&m->state, s, s & ~LOCKED) : unlock_waiters(m))
 			return 0;
 	}
 }
@@ -299,10 +224,11 @@ static NOINLINE bool tired(struct gr_mutex *m)
 
 static NOINLINE int unlock_slow(struct gr_mutex *m)
 {
+	uint32_t s = sync_state(&m->state);
 	bool yield = false;
 	int ret;
 
-	if ((state_of(m) & (LOCKED | WOKEN)) == (LOCKED | WOKEN) && ++m->turns % LOOK_EVERY == 0)
+	if ((s & (LOCKED | WOKEN)) == (LOCKED | WOKEN) && ++m->turns % LOOK_EVERY == 0)
 		yield = tired(m);
 	ret = unlock(m);
 	if (yield && !ret)
@@ -319,7 +245,7 @@ int gr_mutex_unlock(struct gr_mutex *m)
 		return -EPERM;
 	DISOWNED(m);
 #endif
-	if (likely(change(m, LOCKED, 0)))
+	if (likely(sync_change(&m->state, LOCKED, 0)))
 		return 0;
 	return unlock_slow(m);
 }

@@ -6,46 +6,29 @@
  * Invariants: NEW -> RUNNING, RUNNING -> WAITED, WAITED -> DONE, and everything about the queue:
  * with o->lock held. RUNNING -> DONE, when nobody waits, is one exchange of the runner.
  * Lifetime: it may go when no call is in progress, neither the runner's.
- * Order: A1 the load of DONE  pairs with  R1 its store, and the lock: what fn did is visible.
+ * Order: A1 the load of DONE  pairs with  R1 the change to it, and the lock: what fn did is seen.
  */
 #include "sync.h"
 
 enum { NEW, RUNNING, WAITED, DONE };
 
 SYNC_HAS_LOCK(gr_once);
-SYNC_HAS_WAITQ(gr_once, head, tail);
-
-static inline struct lock *lock_of(struct gr_once *o)
-{
-	return (struct lock *)&o->lock;
-}
-
-static inline struct waitq *queue_of(struct gr_once *o)
-{
-	return (struct waitq *)&o->head;
-}
+SYNC_HAS_WAITQ(gr_once, head, tail, queue_of);
 
 static inline uint32_t state_of(struct gr_once *o)
 {
 	return __atomic_load_n(&o->state, __ATOMIC_ACQUIRE); /* A1 */
 }
 
-static inline bool change(struct gr_once *o, uint32_t from, uint32_t to)
-{
-	/* R1 */
-	return __atomic_compare_exchange_n(&o->state, &from, to, false, __ATOMIC_ACQ_REL,
-					   __ATOMIC_RELAXED);
-}
-
 static void finish(struct gr_once *o)
 {
 	struct wnode *list;
 
-	if (change(o, RUNNING, DONE))
+	if (sync_change(&o->state, RUNNING, DONE)) /* R1 */
 		return;
 	rt_enter();
 	lock_acquire(lock_of(o));
-	GR_CHECK(change(o, WAITED, DONE));
+	GR_CHECK(sync_change(&o->state, WAITED, DONE)); /* R1 */
 	waitq_take_all(queue_of(o), &list);
 	lock_release(lock_of(o));
 	wake_all(list);
@@ -70,7 +53,7 @@ static int enter(struct gr_once *o, struct m *self)
 	switch (state_of(o)) {
 	case NEW:
 		o->runner = me;
-		change(o, NEW, RUNNING);
+		sync_change(&o->state, NEW, RUNNING);
 		ret = 1;
 		break;
 	case RUNNING:
@@ -79,7 +62,7 @@ static int enter(struct gr_once *o, struct m *self)
 			ret = -EDEADLK;
 		else if (m_cancelled(self))
 			ret = -ECANCELED;
-		else if (state_of(o) == WAITED || change(o, RUNNING, WAITED))
+		else if (state_of(o) == WAITED || sync_change(&o->state, RUNNING, WAITED))
 			return wait_locked(o);
 		break; /* or it is done just now */
 	}

@@ -6,7 +6,8 @@
  * keeps new readers out; at its unlock the readers that came meanwhile go first, all of them. So
  * neither side starves the other. Writers among themselves do as in mutex.c: whoever runs may
  * pass those who wait, until one has waited for SYNC_STARVED.
- * Callers: any thread. Not here: the arguments about WOKEN and STARVING (mutex.c).
+ * Callers: any thread. Not here: the arguments about WOKEN and STARVING (mutex.c), and how a
+ * writer waits: lock_wait(), in sync.c.
  *
  * State: the number of readers inside, and bits. The queues and WWAIT, RWAIT, STARVING change
  * only with m->lock held:
@@ -22,7 +23,8 @@
  *   I3 whoever leaves WLOCKED, WWAIT and WOKEN clear lets the waiting readers in.
  * Lifetime, as in mutex.c: the exchange that lets others in is the last access, or it is made
  * with m->lock held while somebody has still to come back who was on a queue.
- * Order: A1 every exchange that takes it  pairs with  R1 the one that lets go.
+ * Order: A1 every exchange that takes it  pairs with  R1 the one that lets go; all of them are
+ * sync_change(), a writer's that had to wait is made in lock_wait().
  */
 #include "sync.h"
 
@@ -32,39 +34,12 @@
 #define WOKEN (1U << 28)
 #define STARVING (1U << 27)
 #define READERS ((1U << 24) - 1)
-#define WRITERS (WLOCKED | WWAIT | WOKEN)
+#define WRITERS (WLOCKED | WWAIT | WOKEN) /* any of them keeps readers out */
+#define HELD (WLOCKED | READERS)	  /* any of them keeps a writer out */
 
 SYNC_HAS_LOCK(gr_rwmutex);
-SYNC_HAS_WAITQ(gr_rwmutex, rhead, rtail);
-SYNC_HAS_WAITQ(gr_rwmutex, whead, wtail);
-
-static inline struct lock *lock_of(struct gr_rwmutex *m)
-{
-	return (struct lock *)&m->lock;
-}
-
-static inline struct waitq *readers_of(struct gr_rwmutex *m)
-{
-	return (struct waitq *)&m->rhead;
-}
-
-static inline struct waitq *writers_of(struct gr_rwmutex *m)
-{
-	return (struct waitq *)&m->whead;
-}
-
-static inline bool change(struct gr_rwmutex *m, uint32_t from, uint32_t to)
-{
-	/* A1 and R1, each the other's pair */
-	return __atomic_compare_exchange_n(&m->state, &from, to, false, __ATOMIC_ACQ_REL,
-					   __ATOMIC_RELAXED);
-}
-
-static inline uint32_t state_of(struct gr_rwmutex *m)
-{
-	/* relaxed: decides which exchange to try */
-	return __atomic_load_n(&m->state, __ATOMIC_RELAXED);
-}
+SYNC_HAS_WAITQ(gr_rwmutex, rhead, rtail, readers_of);
+SYNC_HAS_WAITQ(gr_rwmutex, whead, wtail, writers_of);
 
 /* change for sure: what others do meanwhile is to set or clear bits */
 static void add_clear(struct gr_rwmutex *m, uint32_t add, uint32_t bits)
@@ -72,8 +47,8 @@ static void add_clear(struct gr_rwmutex *m, uint32_t add, uint32_t bits)
 	uint32_t s;
 
 	do
-		s = state_of(m);
-	while (!change(m, s, (s & ~bits) + add));
+		s = sync_state(&m->state);
+	while (!sync_change(&m->state, s, (s & ~bits) + add));
 }
 
 /*
@@ -104,13 +79,13 @@ static bool admit_from_writer(struct gr_rwmutex *m, struct wnode **list)
 static inline int try_read(struct gr_rwmutex *m)
 {
 	for (;;) {
-		uint32_t s = state_of(m);
+		uint32_t s = sync_state(&m->state);
 
 		if (s & WRITERS)
 			return 0;
 		if (unlikely((s & READERS) == READERS))
 			return -EOVERFLOW;
-		if (likely(change(m, s, s + 1)))
+		if (likely(sync_change(&m->state, s, s + 1)))
 			return 1;
 	}
 }
@@ -120,11 +95,11 @@ static int try_read_or_mark(struct gr_rwmutex *m)
 {
 	for (;;) {
 		int ret = try_read(m);
-		uint32_t s = state_of(m);
+		uint32_t s = sync_state(&m->state);
 
 		if (ret)
 			return ret;
-		if ((s & WRITERS) && change(m, s, s | RWAIT))
+		if ((s & WRITERS) && sync_change(&m->state, s, s | RWAIT))
 			return 0;
 	}
 }
@@ -189,7 +164,7 @@ static NOINLINE bool runlock_last(struct gr_rwmutex *m)
 
 	rt_enter();
 	lock_acquire(lock_of(m));
-	s = state_of(m);
+	s = sync_state(&m->state);
 	if ((s & READERS) == 1 && (s & (WWAIT | WOKEN)) == WWAIT) {
 		done = true;
 		n = waitq_pop(writers_of(m));
@@ -213,14 +188,14 @@ int gr_rwmutex_runlock(struct gr_rwmutex *m)
 	if (unlikely(!m))
 		return -EINVAL;
 	for (;;) {
-		uint32_t s = state_of(m);
+		uint32_t s = sync_state(&m->state);
 
 		if (unlikely(!(s & READERS)))
 			return SYNC_MISUSE(-EPERM, "%s: it is not read-locked", __func__);
 		if (unlikely((s & READERS) == 1 && (s & (WWAIT | WOKEN)) == WWAIT)) {
 			if (runlock_last(m))
 				return 0;
-		} else if (likely(change(m, s, s - 1))) {
+		} else if (likely(sync_change(&m->state, s, s - 1))) {
 			return 0;
 		}
 	}
@@ -228,64 +203,15 @@ int gr_rwmutex_runlock(struct gr_rwmutex *m)
 
 /* ---- writers ---- */
 
-static inline bool is_free(uint32_t s)
+static void writer_gives_up(void *obj, struct lock_waiter *lw)
 {
-	return !(s & (WLOCKED | READERS));
-}
-
-/* in state s it is free: take it, and give back WOKEN */
-static bool take(struct gr_rwmutex *m, uint32_t s, struct lock_waiter *lw)
-{
-	return change(m, s, (s | WLOCKED) & ~(lw->awake ? WOKEN : 0));
-}
-
-/* True: locked. */
-static bool spin(struct gr_rwmutex *m, const struct m *self, struct lock_waiter *lw)
-{
-	for (int i = 0; i < SYNC_SPINS;) {
-		uint32_t s = state_of(m);
-
-		if (is_free(s)) {
-			if (take(m, s, lw))
-				return true;
-			continue;
-		}
-		if ((s & STARVING) || !sync_can_spin(self))
-			return false;
-		if (!lw->awake && (s & (WLOCKED | WWAIT | WOKEN)) == (WLOCKED | WWAIT) &&
-		    change(m, s, s | WOKEN))
-			lw->awake = true;
-		sync_spin();
-		i++;
-	}
-	return false;
-}
-
-/* With m->lock held. True: locked after all. False: it was not free when WWAIT was set. */
-static bool take_or_mark(struct gr_rwmutex *m, struct lock_waiter *lw)
-{
-	for (;;) {
-		uint32_t s = state_of(m);
-
-		if (is_free(s)) {
-			if (take(m, s, lw))
-				return true;
-		} else if (change(m, s, ((s & ~(lw->awake ? WOKEN : 0)) | WWAIT |
-					 (lw->starved ? STARVING : 0)))) {
-			lw->awake = false;
-			return false;
-		}
-	}
-}
-
-static void writer_gives_up(struct gr_rwmutex *m, struct lock_waiter *lw)
-{
+	struct gr_rwmutex *m = obj;
 	struct wnode *list = NULL;
 
 	lock_acquire(lock_of(m));
 	waitq_remove(writers_of(m), &lw->w.node);
 	if (!writers_of(m)->head) {
-		if (state_of(m) & (WLOCKED | WOKEN))
+		if (sync_state(&m->state) & (WLOCKED | WOKEN))
 			add_clear(m, 0, WWAIT | STARVING); /* these let the readers in */
 		else
 			admit(m, WWAIT | STARVING, &list); /* I3 */
@@ -296,29 +222,16 @@ static void writer_gives_up(struct gr_rwmutex *m, struct lock_waiter *lw)
 
 static NOINLINE int lock_slow(struct gr_rwmutex *m, int64_t deadline)
 {
-	struct m *self = rt_enter();
-	struct lock_waiter lw;
-	int ret = 0;
+	static const struct lock_bits bits = {
+		.own = WLOCKED,
+		.held = HELD,
+		.waits = WWAIT,
+		.woken = WOKEN,
+		.starving = STARVING,
+	};
 
-	lw.since = 0;
-	lw.awake = lw.starved = false;
-	while (!spin(m, self, &lw)) {
-		lock_acquire(lock_of(m));
-		if (take_or_mark(m, &lw)) {
-			lock_release(lock_of(m));
-			break;
-		}
-		lock_waiter_push(writers_of(m), &lw);
-		ret = waiter_wait(&lw.w, lock_of(m), deadline, WAIT_WLOCK);
-		if (ret)
-			writer_gives_up(m, &lw);
-		if (ret || lw.w.result == LW_OWNER)
-			break;
-		lock_waiter_woken(&lw);
-		self = m_self();
-	}
-	rt_exit();
-	return ret;
+	return lock_wait(&m->state, lock_of(m), writers_of(m), &bits, writer_gives_up, m,
+			 deadline, WAIT_WLOCK);
 }
 
 int gr_rwmutex_lock(struct gr_rwmutex *m, int64_t deadline)
@@ -327,10 +240,10 @@ int gr_rwmutex_lock(struct gr_rwmutex *m, int64_t deadline)
 
 	if (unlikely(!m))
 		return -EINVAL;
-	while (is_free(s)) {
-		if (likely(change(m, s, s | WLOCKED)))
+	while (!(s & HELD)) {
+		if (likely(sync_change(&m->state, s, s | WLOCKED)))
 			return 0;
-		s = state_of(m);
+		s = sync_state(&m->state);
 	}
 	return deadline == GR_NOW ? -EAGAIN : lock_slow(m, deadline);
 }
@@ -368,7 +281,7 @@ static NOINLINE bool unlock_waiters(struct gr_rwmutex *m)
 
 	rt_enter();
 	lock_acquire(lock_of(m));
-	s = state_of(m);
+	s = sync_state(&m->state);
 	done = !wakes_nobody(s);
 	if (done && !admit_from_writer(m, &list)) {
 		/* RWAIT, if it was set, spoke of readers that have timed out */
@@ -390,11 +303,12 @@ int gr_rwmutex_unlock(struct gr_rwmutex *m)
 	if (unlikely(!m))
 		return -EINVAL;
 	for (;;) {
-		uint32_t s = state_of(m);
+		uint32_t s = sync_state(&m->state);
 
 		if (unlikely(!(s & WLOCKED)))
 			return SYNC_MISUSE(-EPERM, "%s: it is not locked", __func__);
-		if (likely(wakes_nobody(s)) ? change(m, s, s & ~WLOCKED) : unlock_waiters(m))
+		if (likely(wakes_nobody(s)) ? sync_change(&m->state, s, s & ~WLOCKED) :
+					      unlock_waiters(m))
 			return 0;
 	}
 }

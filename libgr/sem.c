@@ -14,36 +14,19 @@
  * Lifetime: who has acquired may free it when no other waits. Release ends with the exchange, if
  * nobody waited; else with the release of s->lock, and who waited is then still in its call: if
  * claimed it wakes later, if it has timed out it has to take the lock.
- * Order: A1 the exchange of acquire  pairs with  R1 the store of count in release.
+ * Order: A1 the exchange of acquire  pairs with  R1 the exchange, or the store, of release.
  */
 #include "sync.h"
 
 #define WAITED INT64_MIN
 
 SYNC_HAS_LOCK(gr_sem);
-SYNC_HAS_WAITQ(gr_sem, head, tail);
-
-static inline struct lock *lock_of(struct gr_sem *s)
-{
-	return (struct lock *)&s->lock;
-}
-
-static inline struct waitq *queue_of(struct gr_sem *s)
-{
-	return (struct waitq *)&s->head;
-}
+SYNC_HAS_WAITQ(gr_sem, head, tail, queue_of);
 
 static inline int64_t count_of(struct gr_sem *s)
 {
 	/* relaxed: decides which exchange to try, or is read under the lock */
 	return __atomic_load_n(&s->count, __ATOMIC_RELAXED);
-}
-
-static inline bool change(struct gr_sem *s, int64_t from, int64_t to)
-{
-	/* A1 and R1, each the other's pair */
-	return __atomic_compare_exchange_n(&s->count, &from, to, false, __ATOMIC_ACQ_REL,
-					   __ATOMIC_RELAXED);
 }
 
 /* Claim, in order, all whose turn it is (I2). Then unlock and wake them. */
@@ -81,9 +64,9 @@ static int take_or_mark(struct gr_sem *s, int64_t n, bool mark)
 		if (count < 0)
 			return queue_of(s)->head ? 0 : -EINVAL;
 		if (count >= n) {
-			if (change(s, count, count - n))
+			if (sync_change64(&s->count, count, count - n)) /* A1 */
 				return 1;
-		} else if (!mark || change(s, count, count | WAITED)) {
+		} else if (!mark || sync_change64(&s->count, count, count | WAITED)) {
 			return 0;
 		}
 	}
@@ -126,7 +109,7 @@ int gr_sem_acquire(struct gr_sem *s, int64_t n, int64_t deadline)
 		count = count_of(s);
 		if (unlikely(count < n)) /* WAITED, too */
 			return acquire_slow(s, n, deadline);
-	} while (unlikely(!change(s, count, count - n)));
+	} while (unlikely(!sync_change64(&s->count, count, count - n))); /* A1 */
 	return 0;
 }
 
@@ -170,7 +153,7 @@ int gr_sem_release(struct gr_sem *s, int64_t n)
 				return ret;
 		} else if (unlikely(__builtin_add_overflow(count, n, &sum))) {
 			return -EOVERFLOW;
-		} else if (likely(change(s, count, sum))) {
+		} else if (likely(sync_change64(&s->count, count, sum))) { /* R1 */
 			return 0;
 		}
 	}

@@ -18,28 +18,11 @@
 #define WAITED INT64_MIN
 
 SYNC_HAS_LOCK(gr_wg);
-SYNC_HAS_WAITQ(gr_wg, head, tail);
-
-static inline struct lock *lock_of(struct gr_wg *wg)
-{
-	return (struct lock *)&wg->lock;
-}
-
-static inline struct waitq *queue_of(struct gr_wg *wg)
-{
-	return (struct waitq *)&wg->head;
-}
+SYNC_HAS_WAITQ(gr_wg, head, tail, queue_of);
 
 static inline int64_t count_of(struct gr_wg *wg)
 {
 	return __atomic_load_n(&wg->count, __ATOMIC_ACQUIRE); /* A1 */
-}
-
-static inline bool change(struct gr_wg *wg, int64_t from, int64_t to)
-{
-	/* R1 */
-	return __atomic_compare_exchange_n(&wg->count, &from, to, false, __ATOMIC_ACQ_REL,
-					   __ATOMIC_RELAXED);
 }
 
 static int misuse(int64_t n)
@@ -93,7 +76,7 @@ int gr_wg_add(struct gr_wg *wg, int64_t n)
 		}
 		if (unlikely(__builtin_add_overflow(old, n, &new) || new < 0))
 			return misuse(n);
-		if (likely(change(wg, old, new)))
+		if (likely(sync_change64(&wg->count, old, new))) /* R1 */
 			return 0;
 	}
 }
@@ -112,7 +95,7 @@ static bool mark(struct gr_wg *wg)
 		count = count_of(wg);
 		if (!(count & ~WAITED))
 			return false;
-	} while (!change(wg, count, count | WAITED));
+	} while (!sync_change64(&wg->count, count, count | WAITED));
 	return true;
 }
 
