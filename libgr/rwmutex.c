@@ -158,7 +158,7 @@ int gr_rwmutex_rlock(struct gr_rwmutex *m, int64_t deadline)
 /* The last reader before a writer that sleeps. False: look again. */
 static NOINLINE bool runlock_last(struct gr_rwmutex *m)
 {
-	struct wnode *n = NULL, *list = NULL;
+	struct wnode *list = NULL;
 	uint32_t s;
 	bool done = false;
 
@@ -167,17 +167,15 @@ static NOINLINE bool runlock_last(struct gr_rwmutex *m)
 	s = sync_state(&m->state);
 	if ((s & READERS) == 1 && (s & (WWAIT | WOKEN)) == WWAIT) {
 		done = true;
-		n = waitq_pop(writers_of(m));
-		if (n) {
-			n->w->result = LW_OWNER; /* I2; one reader less */
+		list = waitq_pop(writers_of(m));
+		if (list) {
+			list->w->result = LW_OWNER; /* I2; one reader less */
 			add_clear(m, WLOCKED, 1 | (writers_of(m)->head ? 0 : WWAIT | STARVING));
 		} else {
 			admit(m, 1 | WWAIT | STARVING, &list); /* I3; all of them have timed out */
 		}
 	}
 	lock_release(lock_of(m));
-	if (n)
-		waiter_wake(n->w);
 	wake_all(list);
 	rt_exit();
 	return done;
@@ -275,7 +273,7 @@ static struct wnode *pass_on(struct gr_rwmutex *m, uint32_t s)
 /* False: who waited has gone, or is awake, since the caller looked. */
 static NOINLINE bool unlock_waiters(struct gr_rwmutex *m)
 {
-	struct wnode *n = NULL, *list = NULL;
+	struct wnode *list = NULL;
 	uint32_t s;
 	bool done;
 
@@ -288,11 +286,9 @@ static NOINLINE bool unlock_waiters(struct gr_rwmutex *m)
 		if (wakes_nobody(s & ~RWAIT))
 			add_clear(m, 0, WLOCKED | RWAIT);
 		else
-			n = pass_on(m, s);
+			list = pass_on(m, s);
 	}
 	lock_release(lock_of(m));
-	if (n)
-		waiter_wake(n->w);
 	wake_all(list);
 	rt_exit();
 	return done;

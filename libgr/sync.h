@@ -110,7 +110,7 @@ void sync_spin(void);
 
 /* Claim all of q that can be claimed, oldest first, linked by next; how many. */
 int waitq_take_all(struct waitq *q, struct wnode **list);
-/* Wake what was claimed and linked so; without the owner's lock. */
+/* Wake what was claimed and linked so, or by waitq_pop(), or nobody; without the owner's lock. */
 void wake_all(struct wnode *list);
 
 /* ---- mutex.c, for cond.c ---- */
