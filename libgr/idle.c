@@ -321,12 +321,9 @@ static void idle_poll(struct m *m)
 	atomic_store_explicit(&m->poll_deadline, deadline, memory_order_relaxed);
 	if (!work_anywhere() && !sched_stopping() && !netpoll_ready(p) &&
 	    !atomic_load(&p->retired)) {
-		atomic_store_explicit((_Atomic uint32_t *)&m->hint->flags, GR_HF_POLL,
-				      memory_order_release);
+		m_set_hint(m, GR_HF_POLL);
 		netpoll_wait(p, deadline);
-		atomic_store_explicit((_Atomic uint32_t *)&m->hint->flags, GR_HF_RUNTIME,
-				      memory_order_release);
-		atomic_signal_fence(memory_order_seq_cst);
+		m_set_hint(m, GR_HF_RUNTIME);
 	}
 	atomic_fetch_sub(&sched.nr_polling, 1);
 	if (atomic_exchange(&m->poll_state, 0) == 2)

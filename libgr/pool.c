@@ -9,8 +9,8 @@
  * Callers: any thread. create() and destroy() run outside runtime sections.
  *
  * Invariants: I1 local[i] is touched only by the holder of P i inside a runtime section, which
- * cannot lose it there (what one holder stores before rt_exit() the next one sees: rt.h,
- * rt_set_hint()). I2 shared, nr_shared: pool->lock. I3 an object is in one place only.
+ * cannot lose it there (what one holder stores before rt_exit() the next one sees: sched.h,
+ * m_set_hint()). I2 shared, nr_shared: pool->lock. I3 an object is in one place only.
  * Memory: all of it comes when the pool is made, for nothing may be allocated in a section; pages
  * that are not used are not there. An object is not written to, so it cannot be a link of a list.
  * Rejected: Go's way, where other Ps steal from a P's objects without a lock and the garbage

@@ -12,14 +12,6 @@
  * back on another thread's M */
 struct m *rt_enter_slow(struct m *m);
 
-static inline void rt_set_hint(struct m *m, uint32_t flags)
-{
-	/* release: what this section wrote into the P is visible before somebody may take it */
-	atomic_store_explicit((_Atomic uint32_t *)&m->hint->flags, flags, memory_order_release);
-	/* our own context switch, or a membarrier, makes this a fence for the one who decides */
-	atomic_signal_fence(memory_order_seq_cst);
-}
-
 /* m: m_self(), not NULL */
 static inline struct m *rt_enter_m(struct m *m)
 {
@@ -27,7 +19,7 @@ static inline struct m *rt_enter_m(struct m *m)
 
 	if (m->depth++)
 		return m;
-	rt_set_hint(m, GR_HF_RUNTIME);
+	m_set_hint(m, GR_HF_RUNTIME);
 	proc = PEEK(m->mirror->proc);
 	if (unlikely(proc < 0 || sched.shuffle))
 		return rt_enter_slow(m);
@@ -39,7 +31,7 @@ static inline struct m *rt_enter_m(struct m *m)
 static inline void rt_exit_m(struct m *m)
 {
 	if (!--m->depth)
-		rt_set_hint(m, 0);
+		m_set_hint(m, 0);
 }
 
 static inline struct m *rt_enter_inline(void)

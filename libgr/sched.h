@@ -53,11 +53,12 @@ static inline bool sched_stopping(void)
 	return atomic_load_explicit(&sched.stopping, memory_order_acquire);
 }
 
-/* m's hint flags, as in rt_enter(); m is the calling thread's, on g0 */
+/* m's hint flags, GR_HF_*: whether its P may be taken; m is the calling thread's */
 static inline void m_set_hint(struct m *m, uint32_t flags)
 {
 	/* release: what was written into the P is visible before somebody may take it */
 	atomic_store_explicit((_Atomic uint32_t *)&m->hint->flags, flags, memory_order_release);
+	/* our own context switch, or a membarrier, makes this a fence for the one who decides */
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
