@@ -76,6 +76,8 @@ static bool disarm(struct gr_timer *t)
 	if (t->pending) { /* I1 */
 		was = t->armed;
 		t->stale = true;
+	} else { /* I5; relaxed: under the lock */
+		atomic_store_explicit(&t->timer.p, NULL, memory_order_relaxed);
 	}
 	t->armed = false;
 	atomic_store_explicit(&t->count, 0, memory_order_relaxed); /* under the lock */

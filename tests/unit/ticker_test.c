@@ -417,7 +417,10 @@ static void cancelled(void)
 	gr_timer_release(t);
 }
 
-static struct gr_timer *left[3];
+/* armed, fired, stopped perhaps before it fired, stopped before: they outlive the runtime */
+#define NR_LEFT 4
+
+static struct gr_timer *left[NR_LEFT];
 
 static void body(void)
 {
@@ -435,19 +438,20 @@ static void body(void)
 	starvation();
 	from_outside();
 	cancelled();
-	for (int i = 0; i < 3; i++) { /* armed, fired, stopped: they outlive the runtime */
+	for (int i = 0; i < NR_LEFT; i++) {
 		gr_timer_release(left[i]);
 		left[i] = make();
-		gr_timer_set(left[i], i ? gr_now() : gr_after(LONG), 0);
+		gr_timer_set(left[i], i % 3 ? gr_now() : gr_after(LONG), 0);
 	}
 	gr_timer_wait(left[1], GR_FOREVER);
 	gr_timer_stop(left[2]);
+	gr_timer_stop(left[3]);
 }
 
 static int arm_left(void *arg)
 {
 	(void)arg;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < NR_LEFT; i++)
 		if (gr_timer_set(left[i], gr_now(), 0) != 0 ||
 		    gr_timer_wait(left[i], GR_FOREVER) != 1)
 			return 1;
@@ -463,7 +467,7 @@ int main(void)
 		tap_ok(gr_timer_stop(left[0]) == 0, "a timer of a runtime that ended is not armed");
 		ret = gr_run(arm_left, NULL, NULL);
 		tap_ok(ret == 0, "but can be armed in the next one");
-		for (int i = 0; i < 3; i++)
+		for (int i = 0; i < NR_LEFT; i++)
 			gr_timer_release(left[i]);
 	}
 	return tap_done();
