@@ -60,7 +60,7 @@ static int bad_run(void (*body)(void))
 {
 	int ret;
 
-	alarm(LIMIT_S);
+	tap_limit(LIMIT_S);
 	mix.body = body;
 	bad_in(OUTSIDE);
 	ret = gr_run(bad_inside, NULL, NULL);

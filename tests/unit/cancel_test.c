@@ -484,7 +484,7 @@ static void body(void)
 
 int main(void)
 {
-	alarm(LIMIT_S);
+	tap_limit(LIMIT_S);
 	tap_ok(gr_cancelled() == 0, "a plain thread is never cancelled");
 	tap_ok(gr_shield_begin() == -EPERM && gr_shield_end() == -EPERM, "nor shielded");
 	mix.body = body;

@@ -182,7 +182,7 @@ static int run_child(const struct misuse *m, char *text, size_t size)
 	if (pipe(fd) || (pid = fork()) < 0)
 		return -1;
 	if (!pid) {
-		alarm(60);
+		tap_limit(60);
 		dup2(fd[1], 2);
 		close(fd[0]);
 		_exit(m->fn() == m->ret ? 0 : 1);

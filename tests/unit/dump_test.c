@@ -360,7 +360,7 @@ int main(void)
 	struct gr_opts opts = { .size = sizeof(opts), .nr_procs = 3 };
 	int rounds = 100;
 
-	alarm(120);
+	tap_limit(120);
 	tap_ok(gr_dump(1) == -ENXIO, "-ENXIO without a runtime");
 	test_sigquit(); /* first: TSan wants no thread before a fork */
 	tap_ok(gr_run(list_states, NULL, &opts) == 0, "a goroutine in each state");

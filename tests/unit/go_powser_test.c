@@ -433,7 +433,7 @@ static void body(void)
 
 int main(void)
 {
-	alarm(LIMIT_S);
+	tap_limit(LIMIT_S);
 	mix.body = body;
 	mix_run_in("go1", 1, false);
 	mix_run_in("go2", 2, false);

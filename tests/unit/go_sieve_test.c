@@ -227,7 +227,7 @@ static void body(void)
 
 int main(void)
 {
-	alarm(LIMIT_S);
+	tap_limit(LIMIT_S);
 	by_division();
 	mix.body = body;
 	mix_run_in("go1", 1, false);

@@ -117,7 +117,7 @@ static void test(int procs, int max)
 
 int main(void)
 {
-	alarm(120);
+	tap_limit(120);
 	if (pipe(fds))
 		return 1;
 	test(1, 1);

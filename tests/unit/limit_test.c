@@ -200,7 +200,7 @@ static void test_exit(void)
 
 int main(int argc, char **argv)
 {
-	alarm(120);
+	tap_limit(120);
 	if (argc > 1 && !strcmp(argv[1], "exec"))
 		return gr_run(call_exit, NULL, NULL);
 	test_limit();

@@ -218,7 +218,7 @@ int main(void)
 {
 	unsigned int n = 0;
 
-	alarm(LIMIT_S);
+	tap_limit(LIMIT_S);
 	tap_ok(gr_key_new(NULL, NULL) == -EINVAL, "NULL");
 	while (n < GR_KEYS_MAX && !gr_key_new(&keys[n], NULL))
 		n++;

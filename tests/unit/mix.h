@@ -132,7 +132,7 @@ static void mix_run_in(const char *name, int nr_procs, bool mixed)
 /* body() in every mode; its checks are named with mix.name */
 __attribute__((unused)) static void mix_run(void (*body)(void))
 {
-	alarm(LIMIT_S);
+	tap_limit(LIMIT_S);
 	mix.body = body;
 	mix_run_in("threads", 0, false);
 	mix_run_in("go1", 1, false);

@@ -263,7 +263,7 @@ int main(void)
 	tap_skip("overflow report", REPORTER " has handlers of its own");
 	return tap_done();
 #endif
-	alarm(120);
+	tap_limit(120);
 	test_kind(GUARD_MADVISE, "madvise", deep, "MADV_GUARD_INSTALL");
 	test_kind(GUARD_MPROTECT, "mprotect", deep, "mprotect()");
 	test_kind(GUARD_MPROTECT, "mprotect", deep_steps, "mprotect(), frames of 12 KiB");

@@ -277,7 +277,7 @@ int main(void)
 {
 	static const int sizes[] = { 1, 2, 4 };
 
-	alarm(240);
+	tap_limit(240);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		procs = sizes[i];
 		test_many();

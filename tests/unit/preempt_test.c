@@ -101,7 +101,7 @@ int main(void)
 	long least = -1;
 	int ret;
 
-	alarm(120);
+	tap_limit(120);
 	ret = gr_run(run, NULL, &opts);
 	if (!ret && !kmod) {
 		tap_skip("a ticker beside goroutines that compute",

@@ -171,7 +171,7 @@ int main(void)
 		     { "goroutines that block and move stay themselves", identity },
 		     { "goroutines run in the order they were started", fifo } };
 
-	alarm(240);
+	tap_limit(240);
 	for (procs = 1; procs <= 4; procs *= 2)
 		for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
 			int ret = in_runtime(ways[i].fn);

@@ -149,7 +149,7 @@ int main(void)
 		return tap_done();
 	}
 #endif
-	alarm(120);
+	tap_limit(120);
 	in_child(two_of, (void *)racy);
 	tap_ok(strstr(text, "data race") && strstr(text, "touch_racy"),
 	       "a race between two goroutines is reported, with its place");

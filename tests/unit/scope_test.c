@@ -470,7 +470,7 @@ int main(void)
 {
 	struct gr_scope s;
 
-	alarm(LIMIT_S);
+	tap_limit(LIMIT_S);
 	mix.name = "alone";
 	never_left();
 	tap_ok(!gr_scope_init(&s, 0) && gr_scope_go(&s, quick, NULL) == -ENXIO &&

@@ -125,7 +125,7 @@ int main(int argc, char **argv)
 			 { "scope_test", 1 }, { "pin_test", 3 } };
 	char *slash = argc ? strrchr(argv[0], '/') : NULL;
 
-	alarm(280);
+	tap_limit(280);
 	test_order();
 	test_words();
 	if (slash)

@@ -182,7 +182,7 @@ int main(void)
 	struct gr_opts one = { .size = sizeof(one), .nr_procs = 1 };
 
 	page = sysconf(_SC_PAGESIZE);
-	alarm(120);
+	tap_limit(120);
 	tap_ok(gr_stack_used() == -EPERM, "-EPERM outside");
 	gr_run(measure, NULL, &one);
 	if (SANITIZER)

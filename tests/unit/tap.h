@@ -12,6 +12,8 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 static int tap_count, tap_failed, tap_skipped;
 
@@ -37,6 +39,14 @@ __attribute__((unused)) static void tap_skip(const char *name, const char *why)
 	printf("ok %d - %s # SKIP %s\n", ++tap_count, name, why);
 	fflush(stdout);
 	funlockfile(stdout);
+}
+
+/* Ends a test that hangs, by SIGALRM; GR_TEST_SLOW=N: where everything takes N times as long. */
+__attribute__((unused)) static void tap_limit(unsigned int seconds)
+{
+	const char *slow = getenv("GR_TEST_SLOW");
+
+	alarm(slow && atoi(slow) > 0 ? seconds * (unsigned int)atoi(slow) : seconds);
 }
 
 /* Prints the plan; the value is main()'s. A test that checked nothing has failed. */

@@ -215,7 +215,7 @@ static void body(void)
 
 int main(void)
 {
-	alarm(LIMIT_S);
+	tap_limit(LIMIT_S);
 	tap_ok(gr_task_new(&task, seven, NULL, NULL) == -ENXIO, "without a runtime: -ENXIO");
 	mix.body = body;
 	mix_run_in("go1", 1, false);

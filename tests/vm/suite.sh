@@ -56,7 +56,7 @@ manifest()
     done
     for t in "${UNIT[@]}"; do
         n=$(basename "$t")
-        echo "$n.kmod|$((240 * slow))|GR_BACKEND=kmod /t/$n"
+        echo "$n.kmod|$((240 * slow))|GR_TEST_SLOW=$slow GR_BACKEND=kmod /t/$n"
         [ -z "$futex" ] || echo "$n.futex|240|GR_BACKEND=futex /t/$n"
     done
 }
