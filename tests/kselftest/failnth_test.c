@@ -292,34 +292,35 @@ FIXTURE_VARIANT(failnth)
 	int (*call)(void);
 	void (*undo)(void);
 	void (*after)(void);
-	bool can_fail;
+	enum { NEVER, SURELY, PERHAPS } fails;
 };
 
-#define CALL(name_, before_, undo_, after_, can_fail_) \
+#define CALL(name_, before_, undo_, after_, fails_) \
 	FIXTURE_VARIANT_ADD(failnth, name_)             \
 	{                                               \
 		.before = before_,                      \
 		.call = call_##name_,                   \
 		.undo = undo_,                          \
 		.after = after_,                        \
-		.can_fail = can_fail_,                  \
+		.fails = fails_,                        \
 	}
 
-CALL(open, no_group, closed, no_undo, true);
-CALL(setup, opened, reopen, closed, true);
-CALL(mmap, group, no_undo, ungroup, true);
-CALL(attach, group, undo_attach, ungroup, true);
-CALL(detach, attached, undo_detach, ungroup, false);
-CALL(park, attached, no_undo, ungroup, false);
-CALL(yield, attached, no_undo, ungroup, false);
-CALL(unpark, attached, no_undo, ungroup, false);
-CALL(switch, attached, no_undo, ungroup, false);
-CALL(monitor, attached, no_undo, ungroup, false);
-CALL(read, recorded, record, ungroup, true);
-CALL(uring, ringed, no_undo, unring, true);
-CALL(poll, attached, no_undo, ungroup, true);	/* the system call's own copies */
-CALL(shutdown, attached, no_undo, ungroup, false);
-CALL(block, attached, no_undo, ungroup, false);
+CALL(open, no_group, closed, no_undo, SURELY);
+CALL(setup, opened, reopen, closed, SURELY);
+CALL(mmap, group, no_undo, ungroup, SURELY);
+CALL(attach, group, undo_attach, ungroup, SURELY);
+CALL(detach, attached, undo_detach, ungroup, NEVER);
+CALL(park, attached, no_undo, ungroup, NEVER);
+CALL(yield, attached, no_undo, ungroup, NEVER);
+CALL(unpark, attached, no_undo, ungroup, NEVER);
+CALL(switch, attached, no_undo, ungroup, NEVER);
+CALL(monitor, attached, no_undo, ungroup, NEVER);
+CALL(read, recorded, record, ungroup, SURELY);
+/* only the ring itself allocates; where it can do without, depends on the number of CPUs, too */
+CALL(uring, ringed, no_undo, unring, PERHAPS);
+CALL(poll, attached, no_undo, ungroup, SURELY);	/* the system call's own copies */
+CALL(shutdown, attached, no_undo, ungroup, NEVER);
+CALL(block, attached, no_undo, ungroup, NEVER);
 
 FIXTURE_SETUP(failnth)
 {
@@ -373,6 +374,8 @@ static bool one(struct __test_metadata *_metadata,
 	if (left)
 		EXPECT_EQ(0, ret);
 	*failures += ret != 0;
+	if (ret)
+		TH_LOG("allocation %d: %s", n, strerror(ret));
 	if (!ret)
 		variant->undo();
 	EXPECT_EQ(0, variant->call());
@@ -392,7 +395,8 @@ TEST_F_TIMEOUT(failnth, each_allocation_fails_once, 300)
 		n++;
 	TH_LOG("%d allocations, %d made the call fail", n - 1, failures);
 	EXPECT_LT(n, 5000);
-	EXPECT_EQ(variant->can_fail, failures > 0);
+	if (variant->fails != PERHAPS)
+		EXPECT_EQ(variant->fails == SURELY, failures > 0);
 	EXPECT_TRUE(wait_until(gr_refcount() == 0 && live_objects() == 0));
 	close(fail_fd);
 }
