@@ -136,11 +136,16 @@ void netpoll_begin(struct p *p, struct io_uring_sqe *sqe, struct req *req,
 	pending_add(p, 1);
 }
 
+/*
+ * Does not wait for a worker of the kernel that is at the request: that wait ends with the next
+ * completion, and when the worker has just posted its own but still counts as being at it (up to
+ * 6.12 at least), it waits for one that nobody has asked for.
+ */
 int netpoll_cancel(struct p *p, struct req *req)
 {
 	struct io_uring_sync_cancel_reg reg = {
 		.addr = (uint64_t)(uintptr_t)req,
-		.timeout = { -1, -1 },
+		.timeout = { 0, 0 },
 	};
 
 	return io_uring_register_sync_cancel(&p->np->ring, &reg);

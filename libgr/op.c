@@ -15,6 +15,9 @@
 
 #include "op.h"
 
+#define CANCEL_PAUSE (50 * GR_US)
+#define CANCEL_PAUSE_MAX (2 * GR_MS)
+
 enum { OP_FLYING, OP_LATE, OP_WAITING, OP_DONE };
 
 /* the goroutine to make ready, or NULL: it runs, to cancel, and will see the result */
@@ -88,6 +91,7 @@ static bool commit_late(struct g *g, void *arg)
 /* In a section before and after; the calls between are plain blocking ones. */
 static void cancel_and_wait(struct op *op)
 {
+	int64_t pause = CANCEL_PAUSE;
 	int ret;
 
 	op->g->shields++; /* it must sleep, also when it is cancelled */
@@ -97,10 +101,12 @@ static void cancel_and_wait(struct op *op)
 		/*
 		 * -ENOENT: not submitted yet, or complete and not harvested, both end by themselves.
 		 * -EINTR: this thread was woken for the completion of something else, and nothing was
-		 * cancelled. -EALREADY: a worker of the kernel is at it. So only 0 is a promise.
+		 * cancelled. -ETIME: a worker of the kernel is at it. So only 0 is a promise.
 		 */
 		if (ret)
-			gr_sleep(gr_after(50 * GR_US));
+			gr_sleep(gr_after(pause));
+		if (pause < CANCEL_PAUSE_MAX)
+			pause *= 2;
 		rt_enter();
 		if (!ret)
 			g_park(commit_late, op, WAIT_IO);

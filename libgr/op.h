@@ -30,7 +30,10 @@ void netpoll_reserve(struct p *p, unsigned int n);
 struct io_uring_sqe *netpoll_sqe(struct p *p);
 void netpoll_begin(struct p *p, struct io_uring_sqe *sqe, struct req *req,
 		   struct g *(*done)(struct req *, int res));
-/* Any thread, outside a section: -ENOENT it was not submitted yet, or it is over. Else it ends. */
+/*
+ * Any thread, outside a section. -ENOENT: it was not submitted yet, or it is over. -ETIME: a worker of
+ * the kernel is at it, and was told. 0: it ends.
+ */
 int netpoll_cancel(struct p *p, struct req *req);
 
 struct op {

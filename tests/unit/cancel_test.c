@@ -430,6 +430,45 @@ static void bytes(bool socket)
 	       socket ? "socket" : "pipe", bytes_in, bytes_out);
 }
 
+/*
+ * Readers that give up while a worker of the kernel is at their request: a pipe that was ready and
+ * is empty again is read by one (before 6.4 every pipe). One that has just finished is not to be
+ * waited for.
+ */
+#define LATE_ROUNDS 300
+
+static atomic_int readers_left;
+
+static void late_reader(void *arg)
+{
+	uint32_t rnd = (uint32_t)(uintptr_t)arg;
+	char buf[64];
+
+	for (int i = 0; i < LATE_ROUNDS; i++) {
+		rnd = rnd * 1664525 + 1013904223;
+		odd += gr_read(stream[0], buf, 1, gr_after((rnd >> 16) % 100 * GR_US)) == 0;
+	}
+	readers_left--;
+}
+
+static void late(void)
+{
+	odd = 0;
+	if (pipe(stream))
+		mix_fatal("pipe", errno);
+	readers_left = 8;
+	for (intptr_t i = 0; i < 8; i++)
+		mix_go(late_reader, (void *)i);
+	while (readers_left) {
+		gr_write(stream[1], "abc", 3, gr_after(GR_MS));
+		gr_sleep(gr_after(30 * GR_US));
+	}
+	mix_join();
+	tap_ok(!odd, "%s: readers of one pipe that give up", mix.name);
+	close(stream[0]);
+	close(stream[1]);
+}
+
 /* a lock that is handed over to somebody cancelled is not lost */
 static struct gr_mutex m = GR_MUTEX_INIT;
 static long inside, counted;
@@ -479,6 +518,7 @@ static void body(void)
 	values(3);
 	bytes(false);
 	bytes(true);
+	late();
 	locks();
 }
 
