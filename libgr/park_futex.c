@@ -4,70 +4,38 @@
  *
  * One lock guards who holds which P, the spares (last in, first out) and the permits; the mirror
  * and hint tables are ordinary memory of the same layout, so the rest of the library cannot
- * tell. What user space cannot know is when a thread blocks: the monitor guesses.
- *
- * The monitor looks every 20 us to 10 ms (doubling while nothing happens) at Ps that have work
- * but have not scheduled since the last look; when all is idle it sleeps until busy() or the like
- * wakes it. If the holder is in goroutine code (hint flags 0) and /proc says that its thread
- * sleeps, the P goes to a thread that waits for one (waiters), else to a spare. Go's monitor
- * cannot see the thread state and guesses from time alone.
- *
- * Taking a P from a thread that may wake at any instant:
- *
- *	thread, rt_enter()			monitor, with the lock
- *	  flags = RUNTIME (plain)		  mirror.proc = -1
- *	  (compiler barrier)			  S1 membarrier: a full fence on the thread's CPU
- *	  p = mirror.proc (plain)		  flags == 0 ? take it : mirror.proc = p again
- *
- * If the monitor reads 0, the thread's store came after S1 and so its load sees -1. If it reads
- * RUNTIME the thread may have seen either: one that saw -1 takes the lock and looks again
- * (recheck()). After a take the thread runs on to its next libgr call: that is what the module
- * does better.
+ * tell. What user space cannot know is when a thread blocks: the monitor (park_monitor.c) guesses,
+ * and takes Ps from threads that may wake at any instant; recheck() is their side of it.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "park.h"
+#include "park_futex.h"
 #include "runq.h"
 #include "sched.h"
 
-#define MON_MIN_US 20
-#define MON_MAX_US 10000
-#define MON_PATIENCE 50 /* quiet rounds before the pause doubles */
-#define MON_IDLE 10	/* rounds in a row with all Ps idle before it sleeps until it is woken */
+struct park_futex_state pf;
 
-static struct {
-	struct lock lock;
-	char *mem;
-	size_t bytes;
-	struct gr_mirror *mirror;
-	struct gr_mirror_proc *procs;
-	struct gr_mirror_thread *threads;
-	struct m **holder; /* of each P */
-	uint32_t *seen;	   /* monitor only: tick at the last look */
-	struct m *spares;
-	struct m *waiters, **waiters_end; /* threads that must have a P: first come, first served */
-	int next_slot;
-	uint32_t permits;
-	_Atomic bool stopping;
-	_Atomic uint32_t mon_word; /* futex: 1 while the monitor sleeps because all is idle */
-	_Atomic bool need_thread;
-} pf;
-
-static long futex(_Atomic uint32_t *word, int op, uint32_t val, const struct timespec *ts)
+long pf_futex(_Atomic uint32_t *word, int op, uint32_t val, const struct timespec *ts)
 {
 	return syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, val, ts, NULL,
 		       FUTEX_BITSET_MATCH_ANY);
 }
 
 /* ---- set-up ---- */
+
+static void fini(void)
+{
+	if (pf.mem != MAP_FAILED)
+		munmap(pf.mem, pf.bytes);
+	free(pf.holder);
+	free(pf.seen);
+	memset(&park_tab, 0, sizeof(park_tab));
+}
 
 static int setup(int nr_procs, int max_threads, const char **why)
 {
@@ -87,10 +55,12 @@ static int setup(int nr_procs, int max_threads, const char **why)
 	pf.seen = calloc(nr_procs, sizeof(*pf.seen));
 	if (pf.mem == MAP_FAILED || !pf.holder || !pf.seen) {
 		*why = "not enough memory";
+		fini();
 		return -ENOMEM;
 	}
 	if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0)) {
 		*why = "the kernel has no membarrier()";
+		fini();
 		return -ENODEV;
 	}
 	pf.mirror = (void *)pf.mem;
@@ -108,18 +78,7 @@ static int setup(int nr_procs, int max_threads, const char **why)
 	return 0;
 }
 
-static void fini(void)
-{
-	munmap(pf.mem, pf.bytes);
-	free(pf.holder);
-	free(pf.seen);
-	memset(&park_tab, 0, sizeof(park_tab));
-}
-
 /* ---- who holds what; all with pf.lock ---- */
-
-/* plain fields that other threads read without the lock: the mirror */
-#define MIRROR_ADD(field, n) __atomic_store_n(&pf.mirror->field, pf.mirror->field + (n), __ATOMIC_RELAXED)
 
 static void set_thread(struct m *m, int proc, uint32_t state)
 {
@@ -166,6 +125,11 @@ static bool shared_work(void)
 	return false;
 }
 
+bool pf_work_for(int i)
+{
+	return proc_has_work(i) || shared_work();
+}
+
 /* an idle P, first one that has something to do on it; -1 */
 static int idle_proc(bool *work)
 {
@@ -190,7 +154,7 @@ static void wake_spare(struct m *m, unsigned int reason)
 {
 	m->park_reason = reason;
 	atomic_store_explicit(&m->park_word, 1, memory_order_release);
-	futex(&m->park_word, FUTEX_WAKE, 1, NULL);
+	pf_futex(&m->park_word, FUTEX_WAKE, 1, NULL);
 }
 
 static struct m *pop_spare(void)
@@ -245,42 +209,29 @@ static int release(struct m *m, int proc)
 	return -1;
 }
 
-static void wake_monitor(void)
-{
-	/* seq_cst load: the exchange would take the line from others at every wake-up */
-	if (atomic_load(&pf.mon_word) && atomic_exchange(&pf.mon_word, 0))
-		futex(&pf.mon_word, FUTEX_WAKE, 1, NULL);
-}
-
-static void busy(void)
-{
-	if (atomic_load_explicit(&pf.mon_word, memory_order_relaxed))
-		wake_monitor();
-}
-
-static void need_thread(void)
-{
-	MIRROR_ADD(spare_needed, 1);
-	atomic_store(&pf.need_thread, true);
-	wake_monitor();
-}
-
 /* P i has just become idle: a thread for it, if it has work. -1: no P did. */
 static void cover(int i)
 {
 	struct m *spare;
 
-	if (i < 0 || !(proc_has_work(i) || shared_work() || pf.permits))
+	if (i < 0 || !(pf_work_for(i) || pf.permits))
 		return;
 	spare = pop_spare();
 	if (!spare) {
-		need_thread();
+		pf_need_thread();
 		return;
 	}
 	if (pf.permits)
 		pf.permits--;
 	give(i, spare);
 	wake_spare(spare, GR_WAKE_HANDOFF);
+}
+
+void pf_hand_off(struct m *m, int i)
+{
+	MIRROR_ADD(handoffs, 1);
+	pf.procs[i].handoffs++;
+	cover(release(m, i));
 }
 
 /* ---- the calls ---- */
@@ -310,7 +261,7 @@ static int attach(struct m *m, bool take)
 			pf.permits--;
 	}
 	lock_release(&pf.lock);
-	wake_monitor();
+	pf_wake_monitor();
 	return proc;
 }
 
@@ -333,7 +284,7 @@ static bool sleep_parked(struct m *m, int64_t deadline)
 	struct timespec ts = { deadline / GR_SEC, deadline % GR_SEC };
 
 	while (!atomic_load_explicit(&m->park_word, memory_order_acquire)) {
-		if (futex(&m->park_word, FUTEX_WAIT_BITSET, 0,
+		if (pf_futex(&m->park_word, FUTEX_WAIT_BITSET, 0,
 			  deadline == GR_FOREVER ? NULL : &ts) < 0 && errno == ETIMEDOUT)
 			return false;
 	}
@@ -357,7 +308,7 @@ static int park(struct m *m, int64_t deadline, unsigned int *reason)
 			pf.permits--;
 		give(proc, m);
 		lock_release(&pf.lock);
-		busy();
+		pf_wake_monitor();
 		*reason = GR_WAKE_WORK;
 		return proc;
 	}
@@ -398,7 +349,7 @@ static int unpark(int n)
 			if (pf.permits < pf.mirror->nr_procs)
 				pf.permits++;
 			if (proc >= 0)
-				need_thread();
+				pf_need_thread();
 			break;
 		}
 		give(proc, m);
@@ -406,7 +357,7 @@ static int unpark(int n)
 		woken++;
 	}
 	lock_release(&pf.lock);
-	wake_monitor();
+	pf_wake_monitor();
 	errno = saved;
 	return woken;
 }
@@ -460,7 +411,7 @@ static int acquire(struct m *m)
 		atomic_thread_fence(memory_order_seq_cst);
 	}
 	lock_release(&pf.lock);
-	busy();
+	pf_wake_monitor();
 	if (proc < 0 && !stopping) {
 		sched_wake_for_returner();
 		sleep_parked(m, GR_FOREVER);
@@ -479,126 +430,7 @@ static void stop(void)
 	while ((m = pop_spare()) || (m = pop_waiter()))
 		wake_spare(m, 0);
 	lock_release(&pf.lock);
-	wake_monitor();
-}
-
-/* ---- the monitor ---- */
-
-/* /proc says that the thread sleeps, interruptibly or not */
-static bool thread_sleeps(struct m *m)
-{
-	char path[64], buf[256], *state;
-	ssize_t n;
-
-	if (!m->tid)
-		return false;
-	if (m->stat_fd < 0) {
-		snprintf(path, sizeof(path), "/proc/self/task/%d/stat", m->tid);
-		m->stat_fd = open(path, O_RDONLY | O_CLOEXEC);
-	}
-	n = m->stat_fd < 0 ? -1 : pread(m->stat_fd, buf, sizeof(buf) - 1, 0);
-	if (n <= 0)
-		return false;
-	buf[n] = 0;
-	state = strrchr(buf, ')');
-	return state && (state[2] == 'S' || state[2] == 'D' || state[2] == 'T' || state[2] == 't');
-}
-
-/* Try to take P i from m, whose thread sleeps; see the head of this file. */
-static bool take(int i, struct m *m)
-{
-	int32_t *proc = &pf.threads[m->slot].proc;
-
-	__atomic_store_n(proc, GR_NO_PROC, __ATOMIC_SEQ_CST);
-	syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0); /* S1 */
-	if (__atomic_load_n(&m->hint->flags, __ATOMIC_SEQ_CST)) {
-		__atomic_store_n(proc, i, __ATOMIC_SEQ_CST);
-		return false;
-	}
-	MIRROR_ADD(handoffs, 1);
-	pf.procs[i].handoffs++;
-	cover(release(m, i));
-	return true;
-}
-
-static bool look_at(int i)
-{
-	struct m *m = PEEK(pf.holder[i]);
-	uint32_t tick;
-
-	if (!m)
-		return false;
-	tick = __atomic_load_n(&sched.procs[i].q->tick, __ATOMIC_RELAXED);
-	if (tick != pf.seen[i]) {
-		pf.seen[i] = tick;
-		return false;
-	}
-	if (__atomic_load_n(&m->hint->flags, __ATOMIC_RELAXED) ||
-	    !(proc_has_work(i) || shared_work()))
-		return false;
-	return thread_sleeps(m) && take(i, m);
-}
-
-/* Every P idles or its thread polls: nothing can go wrong until somebody says busy(). */
-static bool all_idle(void)
-{
-	for (int i = 0; i < sched.nr_procs; i++) {
-		struct m *m = PEEK(pf.holder[i]);
-
-		/* also with GR_HF_RUNTIME: the thread holds a P that is out of use (procs.c) */
-		if (m && !(__atomic_load_n(&m->hint->flags, __ATOMIC_RELAXED) & GR_HF_POLL))
-			return false;
-	}
-	return true;
-}
-
-static void monitor_sleep(bool idle, int us)
-{
-	struct timespec ts = { 0, us * 1000L };
-
-	if (!idle) {
-		nanosleep(&ts, NULL);
-		return;
-	}
-	atomic_store(&pf.mon_word, 1);
-	/* pairs with wake_monitor(): asleep is visible before we look again */
-	if (all_idle() && !atomic_load(&pf.stopping) && !atomic_load(&pf.need_thread))
-		futex(&pf.mon_word, FUTEX_WAIT_BITSET, 1, NULL);
-	atomic_store(&pf.mon_word, 0);
-}
-
-static int monitor(void)
-{
-	int us = MON_MIN_US, quiet = 0, idle_rounds = 0;
-
-	while (!atomic_load(&pf.stopping)) {
-		bool took = false, idle;
-
-		if (atomic_exchange(&pf.need_thread, false))
-			return 1;
-		lock_acquire(&pf.lock);
-		for (int i = 0; i < sched.nr_procs; i++)
-			took |= look_at(i);
-		idle = all_idle();
-		lock_release(&pf.lock);
-		if (took) {
-			us = MON_MIN_US;
-			quiet = 0;
-			continue;
-		}
-		if (idle) {
-			/* Ps that rest for microseconds must not wake it each time */
-			us = MON_MIN_US;
-			quiet = 0;
-			monitor_sleep(++idle_rounds > MON_IDLE, us);
-			continue;
-		}
-		idle_rounds = 0;
-		if (++quiet > MON_PATIENCE && us < MON_MAX_US)
-			us *= 2;
-		monitor_sleep(false, us > MON_MAX_US ? MON_MAX_US : us);
-	}
-	return 0;
+	pf_wake_monitor();
 }
 
 const struct park_ops park_futex = {
@@ -613,7 +445,7 @@ const struct park_ops park_futex = {
 	.leave = leave,
 	.acquire = acquire,
 	.yield = yield,
-	.busy = busy,
-	.monitor = monitor,
+	.busy = pf_wake_monitor,
+	.monitor = pf_monitor,
 	.stop = stop,
 };

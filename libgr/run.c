@@ -175,8 +175,10 @@ static int init_procs(void)
 	int ret;
 
 	sched.procs = aligned_alloc(CACHELINE, sched.nr_procs * sizeof(struct p));
-	if (!sched.procs)
+	if (!sched.procs) {
+		gr_warn("no memory for %d processors", sched.nr_procs);
 		return -ENOMEM;
+	}
 	memset(sched.procs, 0, sched.nr_procs * sizeof(struct p));
 	for (int i = 0; i < sched.nr_procs; i++) {
 		struct p *p = &sched.procs[i];
