@@ -105,8 +105,7 @@ static void cancel_and_wait(struct op *op)
 		 */
 		if (ret)
 			gr_sleep(gr_after(pause));
-		if (pause < CANCEL_PAUSE_MAX)
-			pause *= 2;
+		pause = 2 * pause < CANCEL_PAUSE_MAX ? 2 * pause : CANCEL_PAUSE_MAX;
 		rt_enter();
 		if (!ret)
 			g_park(commit_late, op, WAIT_IO);

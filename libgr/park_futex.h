@@ -42,7 +42,7 @@ void pf_hand_off(struct m *m, int i);
 /* ---- park_monitor.c ---- */
 /* park_ops.monitor */
 int pf_monitor(void);
-/* Not all is idle any more. The caller has released pf.lock since, or holds no P that says so. */
+/* After what says that not all is idle any more; with pf.lock or without. */
 void pf_wake_monitor(void);
 /* with pf.lock: there is work for a P and no spare */
 void pf_need_thread(void);

@@ -4,6 +4,8 @@
  *
  * Job: pf_monitor(), the body of the monitor thread. Not here: who gets the P (park_futex.c).
  * Callers: the monitor thread; pf_wake_monitor() any thread, pf_need_thread() with pf.lock.
+ * Order: who takes a P, asks for a thread or stops stores that first, then loads mon_word; the monitor
+ * stores mon_word first, then looks (monitor_sleep()). One of them sees the other.
  *
  * The monitor looks every 20 us to 10 ms (doubling while nothing happens) at Ps that have work
  * but have not scheduled since the last look; when all is idle it sleeps until pf_wake_monitor().
@@ -99,8 +101,7 @@ static bool look_at(int i)
 		pf.seen[i] = tick;
 		return false;
 	}
-	if (__atomic_load_n(&m->hint->flags, __ATOMIC_RELAXED) ||
-	    !pf_work_for(i))
+	if (__atomic_load_n(&m->hint->flags, __ATOMIC_RELAXED) || !pf_work_for(i))
 		return false;
 	return thread_sleeps(m) && take(i, m);
 }
@@ -127,7 +128,7 @@ static void monitor_sleep(bool idle, int us)
 		return;
 	}
 	atomic_store(&pf.mon_word, 1);
-	/* pairs with wake_monitor(): asleep is visible before we look again */
+	/* pairs with pf_wake_monitor(): asleep is visible before we look again */
 	if (all_idle() && !atomic_load(&pf.stopping) && !atomic_load(&pf.need_thread))
 		pf_futex(&pf.mon_word, FUTEX_WAIT_BITSET, 1, NULL);
 	atomic_store(&pf.mon_word, 0);
