@@ -373,11 +373,12 @@ static bool one(struct __test_metadata *_metadata,
 	}
 	if (left)
 		EXPECT_EQ(0, ret);
-	*failures += ret != 0;
-	if (ret)
+	if (ret) {
 		TH_LOG("allocation %d: %s", n, strerror(ret));
-	if (!ret)
+		++*failures;
+	} else {
 		variant->undo();
+	}
 	EXPECT_EQ(0, variant->call());
 	variant->undo();
 	variant->after();
