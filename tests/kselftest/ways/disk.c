@@ -3,7 +3,8 @@
  * disk.c - ways to block on a block device (see ways.h): ext4 on /dev/vda, mounted for the test.
  *
  * The page cache is the enemy of a cold read: before each round the file's pages are made clean
- * and dropped, and nothing is read ahead.
+ * and dropped, and nothing is read ahead. A mapping takes no huge pages: khugepaged would read the
+ * file on its own account to make one, and A would wait for that.
  */
 #include <linux/fs.h>
 #include <sys/mount.h>
@@ -61,7 +62,10 @@ static int open_map(struct ways *w)
 	if (ret)
 		return ret;
 	map = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-	return map == MAP_FAILED ? ways_no(w, WAYS_FAIL, "mmap") : WAYS_OK;
+	if (map == MAP_FAILED)
+		return ways_no(w, WAYS_FAIL, "mmap");
+	madvise(map, FILE_SIZE, MADV_NOHUGEPAGE);	/* EINVAL where there are none */
+	return WAYS_OK;
 }
 
 static void close_file(struct ways *w)
