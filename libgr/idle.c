@@ -27,6 +27,7 @@
 #include "sched.h"
 
 #define STEAL_PASSES 4
+#define NAP_NS (20 * GR_US)
 #define WAKE_TRIES 8 /* a bound, should the mirror and the counts of pollers not agree for long */
 
 static uint32_t random_next(struct m *m)
@@ -68,24 +69,53 @@ static struct g *steal_service(struct m *m, struct p *victim)
 	return runq_get_local(m->p, &inherit);
 }
 
+/* g, from another P's queue, or NULL */
+static struct g *stolen(struct m *m, struct g *g)
+{
+	if (g)
+		atomic_fetch_add_explicit(&m->p->nr_steals, 1, memory_order_relaxed);
+	return g;
+}
+
 static struct g *steal_from(struct m *m, struct p *victim, bool last_pass)
 {
 	struct g *g;
 
 	if (victim == m->p)
 		return NULL;
-	g = runq_steal(m->p, victim, last_pass);
-	if (g) {
-		atomic_fetch_add_explicit(&m->p->nr_steals, 1, memory_order_relaxed);
-		return g;
-	}
-	return last_pass ? steal_service(m, victim) : NULL;
+	g = stolen(m, runq_steal(m->p, victim));
+	return g || !last_pass ? g : steal_service(m, victim);
+}
+
+/*
+ * Nothing is left but goroutines in runnext. Mostly each is about to run where it is: looking all
+ * the time would only disturb, and going idle would mean to be woken by the next that is put
+ * there. So sleep a little, still counted as spinning, and look at one of them then.
+ */
+static struct g *steal_next(struct m *m)
+{
+	int n = sched.nr_procs, at = random_next(m) % n;
+	int64_t timer = timers_next(m->p), until;
+	struct g *g;
+	int i = 0;
+
+	for (; i < n && !runq_has_next(&sched.procs[at]); i++)
+		at = (at + 1) % n;
+	if (i == n)
+		return NULL;
+	until = gr_now() + NAP_NS;
+	netpoll_submit(m->p);
+	/* in a runtime section: the P stays ours */
+	netpoll_wait(m->p, timer < until ? timer : until);
+	g = runq_steal(m->p, &sched.procs[at]);
+	return stolen(m, g ? g : runq_steal_next(&sched.procs[at]));
 }
 
 /* all Ps, in an order that visits each once: a random start and a step coprime to their number */
 static struct g *steal(struct m *m)
 {
 	int n = sched.nr_procs;
+	struct g *g;
 
 	for (int pass = 0; pass < STEAL_PASSES; pass++) {
 		int at = random_next(m) % n, step = random_next(m) % n + 1;
@@ -93,13 +123,13 @@ static struct g *steal(struct m *m)
 		while (gcd(step, n) != 1)
 			step = step % n + 1;
 		for (int i = 0; i < n; i++, at = (at + step) % n) {
-			struct g *g = steal_from(m, &sched.procs[at], pass == STEAL_PASSES - 1);
-
+			g = steal_from(m, &sched.procs[at], pass == STEAL_PASSES - 1);
 			if (g)
 				return g;
 		}
 	}
-	return globq_get_local(m->p, 1);
+	g = globq_get_local(m->p, 1);
+	return g ? g : steal_next(m);
 }
 
 struct g *sched_spin(struct m *m)

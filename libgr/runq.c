@@ -25,6 +25,8 @@
 #include "runq.h"
 #include "sched.h"
 
+#define NEXT_NS (3 * GR_US)
+
 /* The ring is full: half of it and g go to the global queue. False: thieves made room. */
 NOINLINE bool runq_put_slow(struct p *p, struct g *g, uint32_t h)
 {
@@ -51,21 +53,30 @@ void runq_demote_next_local(struct p *p)
 		runq_put_local(p, (struct g *)(uintptr_t)next, false);
 }
 
-/* A ping-pong partner in runnext usually runs within a microsecond: leave it that long. */
-static struct g *steal_next(struct p *victim)
+static uint64_t turns(struct p *p)
 {
-	int64_t until = gr_now() + 3 * GR_US;
+	/* relaxed: only whether it changes */
+	return atomic_load_explicit(&p->nr_sched, memory_order_relaxed);
+}
+
+/*
+ * The goroutine in runnext, when the one that runs has gone on for NEXT_NS since we looked: its
+ * partner in a ping-pong runs sooner than that, and best where it is.
+ */
+struct g *runq_steal_next(struct p *victim)
+{
+	int64_t until = gr_now() + NEXT_NS;
 	uint64_t next = atomic_load_explicit(runq_next(victim), memory_order_relaxed);
+	uint64_t turn = turns(victim);
 
 	if (!next)
 		return NULL;
 	while (gr_now() < until)
-		__builtin_ia32_pause();
-	next = atomic_load_explicit(runq_next(victim), memory_order_relaxed);
+		if (turns(victim) != turn)
+			return NULL;
 	/* A3 */
-	if (next && atomic_compare_exchange_strong_explicit(runq_next(victim), &next, 0,
-							    memory_order_acquire,
-							    memory_order_relaxed))
+	if (atomic_compare_exchange_strong_explicit(runq_next(victim), &next, 0,
+						    memory_order_acquire, memory_order_relaxed))
 		return (struct g *)(uintptr_t)next;
 	return NULL;
 }
@@ -95,13 +106,13 @@ static uint32_t grab(struct p *victim, struct g **batch)
 	}
 }
 
-struct g *runq_steal(struct p *p, struct p *victim, bool take_next)
+struct g *runq_steal(struct p *p, struct p *victim)
 {
 	struct g *batch[RUNQ_SIZE / 2];
 	uint32_t n = grab(victim, batch);
 
 	if (!n)
-		return take_next ? steal_next(victim) : NULL;
+		return NULL;
 	for (uint32_t i = 0; i + 1 < n; i++)
 		runq_put_local(p, batch[i], false);
 	return batch[n - 1];

@@ -105,9 +105,15 @@ static inline struct g *runq_get_local(struct p *p, bool *inherit)
 
 /* runnext loses its privilege: to the end of the ring */
 void runq_demote_next_local(struct p *p);
-/* half of victim's ring to p's, one of them returned; runnext only if take_next */
-struct g *runq_steal(struct p *p, struct p *victim, bool take_next);
-/* may be out of date at once; runnext counts */
+/* half of victim's ring to p's, one of them returned */
+struct g *runq_steal(struct p *p, struct p *victim);
+/* victim's runnext, if that does not come to its turn by itself; takes some us */
+struct g *runq_steal_next(struct p *victim);
+/* these three may be out of date at once; runnext counts in the last two */
+static inline bool runq_has_next(struct p *p)
+{
+	return atomic_load_explicit(runq_next(p), memory_order_relaxed) != 0;
+}
 bool runq_empty(struct p *p);
 uint32_t runq_len(struct p *p);
 

@@ -14,7 +14,7 @@
  * Rejected: one central queue (a lock for every switch); handing a ready goroutine straight to
  * an idle P (it moves away from its caches); waking a thread for every ready goroutine (they
  * would wake, find nothing and sleep again). So: one spinning thread at a time is woken, and the
- * spinner that finds work wakes the next if there is more.
+ * spinner that finds work wakes the next if there is more. One that finds only runnexts naps.
  *
  * Two ways to switch. A goroutine that parks or ends goes straight to the next one in its P's queue
  * when nothing else is due (next_quick()), else to g0, which looks everywhere. Either way the one

@@ -175,6 +175,22 @@ static int fifo(void *unused)
 	return -1;
 }
 
+/* who was made ready last stands in runnext; its P computes on, so another one takes it */
+static int overtaken(void *unused)
+{
+	int64_t until = gr_after(60 * GR_SEC);
+
+	(void)unused;
+	for (int i = 0; i < 20 && procs > 1; i++) {
+		atomic_store(&count, 0);
+		gr_go(note, NULL);
+		while (!atomic_load(&count))
+			if (gr_now() > until)
+				return -1;
+	}
+	return 0;
+}
+
 int main(void)
 {
 	static const struct {
@@ -185,7 +201,8 @@ int main(void)
 		     { "chains of goroutines", chains },
 		     { "the number of goroutines", numbers },
 		     { "goroutines that block and move stay themselves", identity },
-		     { "goroutines run in the order they were started", fifo } };
+		     { "goroutines run in the order they were started", fifo },
+		     { "a goroutine does not wait for one that computes", overtaken } };
 
 	tap_limit(240);
 	for (procs = 1; procs <= 4; procs *= 2)
