@@ -60,7 +60,10 @@ bool gr_work_for(struct gr_group *g, struct gr_proc *p)
 	return gr_proc_has_work(g, p) || gr_work_shared(g);
 }
 
-/* Is there something to do for a thread that takes an idle processor? */
+/*
+ * Is there something to do for a thread that takes an idle processor? A running one's runnext is:
+ * whoever put it there looked for an idle processor, and may have looked before there was one.
+ */
 bool gr_work_any(struct gr_group *g)
 {
 	u32 i;
@@ -69,7 +72,8 @@ bool gr_work_any(struct gr_group *g)
 	if (gr_work_shared(g))
 		return true;
 	for (i = 0; i < g->nr_procs; i++)
-		if (g->procs[i].state == GR_P_IDLE && gr_proc_has_work(g, &g->procs[i]))
+		if (READ_ONCE(g->hprocs[i].runnext) ||
+		    (g->procs[i].state == GR_P_IDLE && gr_proc_has_work(g, &g->procs[i])))
 			return true;
 	return false;
 }

@@ -208,6 +208,13 @@ LOCKED_TEST(idle_with_work_first)
 	KUNIT_EXPECT_TRUE(test, gr_work_any(g));
 	g->hprocs[0].pending = 0;
 	KUNIT_EXPECT_FALSE(test, gr_work_any(g));
+	gr_proc_give(g, &g->procs[0], &t[0]);
+	g->hprocs[0].pending = 7;
+	KUNIT_EXPECT_FALSE(test, gr_work_any(g));
+	g->hprocs[0].runnext = 1;
+	KUNIT_EXPECT_TRUE(test, gr_work_any(g));
+	g->hprocs[0].runnext = 0;
+	KUNIT_EXPECT_FALSE(test, gr_work_any(g));
 	g->hint->globq_len = 1;
 	KUNIT_EXPECT_TRUE(test, gr_work_any(g));
 }

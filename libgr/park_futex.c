@@ -125,6 +125,15 @@ static bool shared_work(void)
 	return false;
 }
 
+/* another P's runnext: whoever put it there may have looked for an idle P before there was one */
+static bool next_waits(void)
+{
+	for (int i = 0; i < sched.nr_procs; i++)
+		if (runq_has_next(&sched.procs[i]))
+			return true;
+	return false;
+}
+
 bool pf_work_for(int i)
 {
 	return proc_has_work(i) || shared_work();
@@ -303,7 +312,7 @@ static int park(struct m *m, int64_t deadline, unsigned int *reason)
 		return -ESHUTDOWN;
 	}
 	proc = idle_proc(&work);
-	if (proc >= 0 && (work || pf.permits || shared_work())) {
+	if (proc >= 0 && (work || pf.permits || shared_work() || next_waits())) {
 		if (pf.permits)
 			pf.permits--;
 		give(proc, m);

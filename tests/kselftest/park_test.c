@@ -235,6 +235,38 @@ TEST(shutdown_frees_a_crowd)
 	dev_close(&d);
 }
 
+/* gives its P up */
+static void *park_once(void *arg)
+{
+	struct parker *p = arg;
+	int slot = dev_attach(p->d, GR_ATTACH_RUN, NULL);
+
+	p->ret = dev_park(p->d, slot, now_ns() + 1000000, &p->last);
+	dev_detach(p->d, slot);
+	return NULL;
+}
+
+/* the order in uapi/gr.h: who put it there may have looked before P 1 was idle */
+TEST(the_runnext_of_a_running_processor_is_seen_before_sleep)
+{
+	struct dev d;
+	struct parker p = { .d = &d };
+
+	alarm(60);
+	ASSERT_EQ(0, dev_open(&d, 2, 8, O_CLOEXEC));
+	ASSERT_EQ(0, dev_attach(&d, GR_ATTACH_RUN, NULL));
+	for (int next = 0; next < 2; next++) {
+		d.hprocs[0].runnext = next;
+		ASSERT_EQ(0, pthread_create(&p.thread, NULL, park_once, &p));
+		pthread_join(p.thread, NULL);
+		EXPECT_EQ(next ? 0 : ETIMEDOUT, p.ret);
+	}
+	EXPECT_EQ(1, p.last.proc);
+	EXPECT_EQ(GR_WAKE_WORK, p.last.reason);
+	gr_call(d.fd, GR_IOC_SHUTDOWN, NULL);
+	dev_close(&d);
+}
+
 /* two threads sleep in goroutine code, and the second P has a goroutine of its own */
 FIXTURE(two_lazy)
 {
