@@ -30,6 +30,7 @@
 #define MAX_THREADS 10000
 
 static _Atomic bool busy; /* a runtime exists, maybe only its leftovers */
+static _Atomic bool left_behind; /* only them: the next gr_run() may give them back */
 
 /* the first goroutine and the thread that waits for it */
 static struct {
@@ -284,14 +285,14 @@ static bool stop_threads(void)
 /* the last runtime left threads behind: gone by now? */
 static int clear_leftovers(void)
 {
-	bool free_now = false;
-
 	if (!atomic_exchange(&busy, true))
 		return 0;
-	if (atomic_load(&sched.stopping) && !atomic_load(&sched.nr_ms))
-		free_now = atomic_exchange(&sched.stopping, false);
-	if (!free_now)
+	if (!atomic_exchange(&left_behind, false))
 		return -EBUSY;
+	if (atomic_load(&sched.nr_ms)) {
+		atomic_store(&left_behind, true);
+		return -EBUSY;
+	}
 	free_all();
 	return 0;
 }
@@ -353,11 +354,13 @@ int gr_run(int (*fn)(void *), void *arg, const struct gr_opts *opts)
 	begin();
 	while (!atomic_load(&first.done))
 		futex_wait(&first.done, 0, -1);
+	ret = first.result;
 	if (stop_threads()) {
 		crash_end();
 		free_all();
-		atomic_store(&sched.stopping, false);
 		atomic_store(&busy, false);
+	} else {
+		atomic_store(&left_behind, true);
 	}
-	return first.result;
+	return ret;
 }
