@@ -35,6 +35,8 @@
  *              read mirror.nr_idle / nr_lazy.
  *   kernel:    raise nr_idle / nr_lazy, full fence, read the hints.
  *   One of the two sees the other, so no published work sleeps (no lost wake-up).
+ *   One exception: a thread that blocks does not look at the runnext of other running
+ *   processors. Those go on to it by themselves, or lose their slice.
  *
  * TRUST
  *   The kernel decides by its own memory. The mirror is a copy it never reads back; a
