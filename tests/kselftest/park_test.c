@@ -305,6 +305,8 @@ FIXTURE_SETUP(two_lazy)
 	for (int i = 0; i < 2; i++)
 		ASSERT_EQ(0, pthread_create(&self->t[i], NULL, sleep_on_pipe, &s));
 	ASSERT_TRUE(wait_until(self->d.mirror->nr_lazy == 2));
+	/* the second one has blocked, but may not have read the hints yet: it does under the lock */
+	ASSERT_EQ(0, dev_detach(&self->d, dev_attach(&self->d, 0, NULL)));
 	self->d.hprocs[1].runnext = 1;
 }
 
