@@ -12,6 +12,7 @@
  */
 #include <glob.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "kselftest_harness.h"
@@ -262,24 +263,40 @@ TEST_F(trace, report_of_a_missing_spare)
 	ASSERT_EQ(0, pthread_create(&spare_thread, NULL, spare_main, NULL));
 }
 
+static long sleeps(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_THREAD, &u);
+	return u.ru_nvcsw;
+}
+
+/* in goroutine code; where time passes unseen, as in a guest, a short sleep may be over at once */
+static void sleep_for_sure(long us)
+{
+	long before = sleeps();
+
+	dev_user(&d, 0);
+	do
+		sleep_us(us);
+	while (sleeps() == before);
+	dev_runtime(&d, 0);
+}
+
 /* a sleep in goroutine code, from the block to the first instruction after it; n times */
 TEST_F(trace, block_handoff_return)
 {
 	const int n = 5;
 
 	/* nothing else to do: the P stays */
-	dev_user(&d, 0);
-	sleep_us(1000);
-	dev_runtime(&d, 0);
+	sleep_for_sure(1000);
 	EXPECT_LE(1, traced("block: slot=0 proc=0 handoff=0"));
 	EXPECT_EQ(0, lines_with(" handoff:"));
 	for (int i = 0; i < n; i++) {
 		ASSERT_TRUE(spare_parked());
 		/* work: the spare takes the P, and parks in vain until somebody wants it */
 		d.hprocs[0].pending = 1;
-		dev_user(&d, 0);
-		usleep(1000);
-		dev_runtime(&d, 0);
+		sleep_for_sure(1000);
 		d.hprocs[0].pending = 0;
 		ASSERT_EQ(0, d.mthreads[0].proc);
 	}
