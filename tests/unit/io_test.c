@@ -12,21 +12,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "gr.h"
-#include "tap.h"
+#include "check.h"
 
 static int procs, listener;
 static char port[8];
 static struct gr_wg wg;
-static _Atomic int errors;
-
-#define CHECK(cond)                                                             \
-	do {                                                                    \
-		if (!(cond)) {                                                  \
-			fprintf(stderr, "# line %d: %s\n", __LINE__, #cond);    \
-			atomic_fetch_add(&errors, 1);                           \
-		}                                                               \
-	} while (0)
 
 static void listen_here(void)
 {
