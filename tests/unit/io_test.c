@@ -308,11 +308,9 @@ static int failures(void *unused)
 
 static void run(const char *name, int (*fn)(void *), void *arg)
 {
-	struct gr_opts opts = { .size = sizeof(opts), .nr_procs = procs };
-
 	atomic_store(&errors, 0);
 	memset(&wg, 0, sizeof(wg));
-	tap_ok(gr_run(fn, arg, &opts) == 0, "procs=%d: %s", procs, name);
+	tap_ok(mix_gr_run(fn, arg, procs) == 0, "procs=%d: %s", procs, name);
 }
 
 int main(void)

@@ -106,23 +106,27 @@ static int mix_main(void *arg)
 	return 0;
 }
 
-static void mix_run_in(const char *name, int nr_procs, bool mixed)
+/* on a machine that is busy elsewhere a thread of the last runtime may still be on its way */
+__attribute__((unused)) static int mix_gr_run(int (*fn)(void *), void *arg, int nr_procs)
 {
 	struct gr_opts opts = { .size = sizeof(opts), .nr_procs = nr_procs };
-	int ret = 0;
+	int ret = gr_run(fn, arg, &opts);
+
+	for (int i = 0; ret == -EBUSY && i < 100; i++) {
+		usleep(50000);
+		ret = gr_run(fn, arg, &opts);
+	}
+	return ret;
+}
+
+static void mix_run_in(const char *name, int nr_procs, bool mixed)
+{
+	int ret;
 
 	mix.name = name;
 	mix.nr_procs = nr_procs;
 	mix.mixed = mixed;
-	if (!nr_procs)
-		mix_main(NULL);
-	/* on a machine that is busy elsewhere a thread of the last runtime may still be on its way */
-	for (int i = 0; nr_procs && i < 100; i++) {
-		ret = gr_run(mix_main, NULL, &opts);
-		if (ret != -EBUSY)
-			break;
-		usleep(50000);
-	}
+	ret = nr_procs ? mix_gr_run(mix_main, NULL, nr_procs) : mix_main(NULL);
 	if (ret == -ENOSYS)
 		tap_skip(name, "no io_uring here");
 	else if (ret)
