@@ -253,8 +253,7 @@ struct p {
 	int32_t slot_free;	   /* list of those that are free: number + 1, 0 none */
 	_Atomic int64_t timer_next;
 
-	/* netpoll_uring.c */
-	struct netpoll *np;
+	void *np; /* the I/O back end's, see netpoll.h */
 	/* the M that waits in this P's ring, or NULL */
 	struct m *_Atomic poller;
 	_Atomic bool retired; /* procs.c: runs no goroutines */

@@ -29,10 +29,17 @@
 #define TAG_NONE 2ULL
 #define TAG_WAKE 1ULL
 
-struct netpoll {
+struct uring {
 	struct io_uring ring;
 	struct lock cq_lock; /* the consumer side */
 };
+
+static inline struct io_uring *ring_of(struct p *p)
+{
+	struct uring *np = p->np;
+
+	return &np->ring;
+}
 
 /* for threads that hold no P */
 static struct {
@@ -51,26 +58,26 @@ static int ring_init(struct io_uring *ring, unsigned int sq, unsigned int cq)
 	return io_uring_queue_init_params(sq, ring, &params);
 }
 
-int netpoll_probe(void)
+static int uring_probe(char *why, size_t size)
 {
 	int ret = shared.ready ? 0 : ring_init(&shared.ring, 64, 128);
 
 	if (ret == -ENOSYS || ret == -EPERM || ret == -EACCES) {
-		gr_warn("io_uring is switched off here (sysctl kernel.io_uring_disabled, or a "
-			"sandbox); libgr needs it");
+		snprintf(why, size, "io_uring is switched off here (sysctl "
+			 "kernel.io_uring_disabled, or a sandbox)");
 		return -ENOSYS;
 	}
 	if (ret) {
-		gr_warn("cannot set up an io_uring: error %d", -ret);
+		snprintf(why, size, "cannot set up an io_uring: error %d", -ret);
 		return ret;
 	}
 	shared.ready = true;
 	return 0;
 }
 
-int netpoll_init(struct p *p)
+static int uring_init(struct p *p)
 {
-	struct netpoll *np = aligned_alloc(CACHELINE, (sizeof(*np) + 63) & ~(size_t)63);
+	struct uring *np = aligned_alloc(CACHELINE, (sizeof(*np) + 63) & ~(size_t)63);
 	int ret;
 
 	if (!np)
@@ -87,53 +94,43 @@ int netpoll_init(struct p *p)
 
 /* ---- submission: the holder of the P ---- */
 
-static void count_enter(struct p *p)
+static unsigned int uring_queued(struct p *p)
 {
-	atomic_fetch_add_explicit(&p->nr_enters, 1, memory_order_relaxed);
+	return io_uring_sq_ready(ring_of(p));
 }
 
-unsigned int netpoll_queued(struct p *p)
+static void uring_submit(struct p *p)
 {
-	return io_uring_sq_ready(&p->np->ring);
-}
-
-void netpoll_submit(struct p *p)
-{
-	if (!netpoll_queued(p))
+	if (!uring_queued(p))
 		return;
-	count_enter(p);
-	io_uring_submit(&p->np->ring);
+	netpoll_count_enter(p);
+	io_uring_submit(ring_of(p));
 }
 
-void netpoll_reserve(struct p *p, unsigned int n)
+static void uring_reserve(struct p *p, unsigned int n)
 {
-	while (io_uring_sq_space_left(&p->np->ring) < n)
-		netpoll_submit(p);
+	while (io_uring_sq_space_left(ring_of(p)) < n)
+		uring_submit(p);
 }
 
-struct io_uring_sqe *netpoll_sqe(struct p *p)
+static struct io_uring_sqe *uring_sqe(struct p *p)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&p->np->ring);
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring_of(p));
 
 	while (!sqe) {
-		netpoll_submit(p);
-		sqe = io_uring_get_sqe(&p->np->ring);
+		uring_submit(p);
+		sqe = io_uring_get_sqe(ring_of(p));
 	}
 	return sqe;
 }
 
-static void pending_add(struct p *p, int n)
-{
-	__atomic_fetch_add(&p->q->pending, (uint32_t)n, __ATOMIC_RELAXED);
-}
-
-void netpoll_begin(struct p *p, struct io_uring_sqe *sqe, struct req *req,
-		   struct g *(*done)(struct req *, int res))
+static void uring_begin(struct p *p, struct io_uring_sqe *sqe, struct req *req,
+			struct g *(*done)(struct req *, int res))
 {
 	/* R1: pairs with A1 in take_cqe(); the kernel stands between them */
 	atomic_store_explicit(&req->done, done, memory_order_release);
 	sqe->user_data = (uint64_t)(uintptr_t)req;
-	pending_add(p, 1);
+	netpoll_pending_add(p, 1);
 }
 
 /*
@@ -141,21 +138,21 @@ void netpoll_begin(struct p *p, struct io_uring_sqe *sqe, struct req *req,
  * completion, and when the worker has just posted its own but still counts as being at it (up to
  * 6.12 at least), it waits for one that nobody has asked for.
  */
-int netpoll_cancel(struct p *p, struct req *req)
+static int uring_cancel(struct p *p, struct req *req)
 {
 	struct io_uring_sync_cancel_reg reg = {
 		.addr = (uint64_t)(uintptr_t)req,
 		.timeout = { 0, 0 },
 	};
 
-	return io_uring_register_sync_cancel(&p->np->ring, &reg);
+	return io_uring_register_sync_cancel(ring_of(p), &reg);
 }
 
 /* ---- completion ---- */
 
-bool netpoll_ready(struct p *p)
+static bool uring_ready(struct p *p)
 {
-	struct io_uring *ring = &p->np->ring;
+	struct io_uring *ring = ring_of(p);
 
 	/* io_uring_cq_ready(), but thieves look too */
 	return PEEK(*ring->cq.ktail) != PEEK(*ring->cq.khead) || io_uring_cq_has_overflow(ring);
@@ -173,7 +170,7 @@ static int take_cqe(struct p *p, struct io_uring_cqe *cqe, struct g **end)
 		sched_wake_harvested((struct m *)(uintptr_t)(data & ~TAG_WAKE));
 		return 0;
 	}
-	pending_add(p, -1);
+	netpoll_pending_add(p, -1);
 	req = (struct req *)(uintptr_t)data;
 	/* A1: pairs with R1 */
 	g = atomic_load_explicit(&req->done, memory_order_acquire)(req, cqe->res);
@@ -184,18 +181,19 @@ static int take_cqe(struct p *p, struct io_uring_cqe *cqe, struct g **end)
 	return 1;
 }
 
-int netpoll_harvest(struct p *p, struct g **list)
+static int uring_harvest(struct p *p, struct g **list)
 {
-	struct io_uring *ring = &p->np->ring;
+	struct uring *np = p->np;
+	struct io_uring *ring = &np->ring;
 	struct io_uring_cqe *cqe;
 	struct g **end = list;
 	unsigned int head, seen = 0;
 	int n = 0;
 
-	if (!netpoll_ready(p) || !lock_try(&p->np->cq_lock))
+	if (!uring_ready(p) || !lock_try(&np->cq_lock))
 		return 0;
 	if (io_uring_cq_has_overflow(ring)) {
-		count_enter(p);
+		netpoll_count_enter(p);
 		io_uring_get_events(ring);
 	}
 	while (*end)
@@ -208,11 +206,11 @@ int netpoll_harvest(struct p *p, struct g **list)
 		}
 	}
 	io_uring_cq_advance(ring, seen);
-	lock_release(&p->np->cq_lock);
+	lock_release(&np->cq_lock);
 	return n;
 }
 
-void netpoll_wait(struct p *p, int64_t deadline)
+static void uring_wait(struct p *p, int64_t deadline)
 {
 	struct io_uring_getevents_arg arg = { .sigmask_sz = _NSIG / 8 };
 	struct __kernel_timespec ts;
@@ -226,8 +224,8 @@ void netpoll_wait(struct p *p, int64_t deadline)
 		ts.tv_nsec = left % GR_SEC;
 		arg.ts = (uint64_t)(uintptr_t)&ts;
 	}
-	count_enter(p);
-	io_uring_enter2(p->np->ring.ring_fd, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG,
+	netpoll_count_enter(p);
+	io_uring_enter2(ring_of(p)->ring_fd, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG,
 			(void *)&arg, sizeof(arg));
 }
 
@@ -235,21 +233,21 @@ void netpoll_wait(struct p *p, int64_t deadline)
 
 static void prep_wake(struct io_uring_sqe *sqe, struct p *p, struct m *target)
 {
-	io_uring_prep_msg_ring(sqe, p->np->ring.ring_fd, 0,
+	io_uring_prep_msg_ring(sqe, ring_of(p)->ring_fd, 0,
 			       (uint64_t)(uintptr_t)target | TAG_WAKE, 0);
 	io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS);
 	sqe->user_data = TAG_NONE;
 }
 
-void netpoll_wake(struct p *p, struct m *target)
+static void uring_wake(struct p *p, struct m *target)
 {
 	struct m *m = m_self();
 	struct io_uring_cqe *cqe;
 	struct io_uring_sqe *sqe;
 
 	if (m && m->p && m->depth && m->p != p) {
-		prep_wake(netpoll_sqe(m->p), p, target);
-		netpoll_submit(m->p);
+		prep_wake(uring_sqe(m->p), p, target);
+		uring_submit(m->p);
 		return;
 	}
 	lock_acquire(&shared.lock);
@@ -266,7 +264,7 @@ void netpoll_wake(struct p *p, struct m *target)
 
 /* ---- the end ---- */
 
-void netpoll_fini(struct p *p)
+static void uring_fini(struct p *p)
 {
 	struct io_uring_sync_cancel_reg reg = {
 		.flags = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY,
@@ -276,9 +274,26 @@ void netpoll_fini(struct p *p)
 	if (!p->np)
 		return;
 	/* buffers on stacks that are about to go: the kernel must have let go of them */
-	io_uring_submit(&p->np->ring);
-	io_uring_register_sync_cancel(&p->np->ring, &reg);
-	io_uring_queue_exit(&p->np->ring);
+	io_uring_submit(ring_of(p));
+	io_uring_register_sync_cancel(ring_of(p), &reg);
+	io_uring_queue_exit(ring_of(p));
 	free(p->np);
 	p->np = NULL;
 }
+
+const struct netpoll_ops netpoll_uring = {
+	.name = "uring",
+	.probe = uring_probe,
+	.init = uring_init,
+	.fini = uring_fini,
+	.submit = uring_submit,
+	.queued = uring_queued,
+	.harvest = uring_harvest,
+	.ready = uring_ready,
+	.wait = uring_wait,
+	.wake = uring_wake,
+	.reserve = uring_reserve,
+	.sqe = uring_sqe,
+	.begin = uring_begin,
+	.cancel = uring_cancel,
+};

@@ -23,18 +23,47 @@ struct req {
 	struct g *(*_Atomic done)(struct req *, int res);
 };
 
-/* ---- netpoll_uring.c: by the holder of p, in a runtime section ---- */
+/* ---- the back end's requests: by the holder of p, in a runtime section ---- */
+
 /* room for n entries that will be handed to the kernel together, not earlier */
-void netpoll_reserve(struct p *p, unsigned int n);
-/* an entry to be filled in, then begun: once per entry, before the section ends */
-struct io_uring_sqe *netpoll_sqe(struct p *p);
-void netpoll_begin(struct p *p, struct io_uring_sqe *sqe, struct req *req,
-		   struct g *(*done)(struct req *, int res));
+static inline void netpoll_reserve(struct p *p, unsigned int n)
+{
+	netpoll->reserve(p, n);
+}
+
+/* an entry to be filled in, then begun before the next one is asked for and the section ends */
+static inline struct io_uring_sqe *netpoll_sqe(struct p *p)
+{
+	return netpoll->sqe(p);
+}
+
+static inline void netpoll_begin(struct p *p, struct io_uring_sqe *sqe, struct req *req,
+				 struct g *(*done)(struct req *, int res))
+{
+	netpoll->begin(p, sqe, req, done);
+}
+
 /*
- * Any thread, outside a section. -ENOENT: it was not submitted yet, or it is over. -ETIME: a worker of
- * the kernel is at it, and was told. 0: it ends.
+ * By the goroutine that waits for req, outside a section. -ENOENT: it was not submitted yet, or it
+ * is over. -ETIME: a worker of the kernel is at it, and was told. 0: it ends.
  */
-int netpoll_cancel(struct p *p, struct req *req);
+static inline int netpoll_cancel(struct p *p, struct req *req)
+{
+	return netpoll->cancel(p, req);
+}
+
+/* for the back ends: requests of p in flight, so that the kernel, and the idle loop, know that
+ * somebody must poll */
+static inline void netpoll_pending_add(struct p *p, int n)
+{
+	__atomic_fetch_add(&p->q->pending, (uint32_t)n, __ATOMIC_RELAXED);
+}
+
+/* for the back ends: one more system call */
+static inline void netpoll_count_enter(struct p *p)
+{
+	atomic_fetch_add_explicit(&p->nr_enters, 1, memory_order_relaxed);
+}
 
 struct op {
 	struct req req;

@@ -192,7 +192,7 @@ static int init_procs(void)
 			procs_set_retired(p, true);
 		ret = netpoll_init(p);
 		if (ret) {
-			gr_warn("no io_uring for processor %d: error %d", i, -ret);
+			gr_warn("no %s for processor %d: error %d", netpoll->name, i, -ret);
 			while (i--)
 				netpoll_fini(&sched.procs[i]);
 			free(sched.procs);
@@ -212,7 +212,7 @@ static int start(const struct gr_opts *opts)
 		ret = debug_read();
 	sched.shuffle = debug.shuffle || debug.migrate;
 	if (!ret)
-		ret = netpoll_probe();
+		ret = netpoll_choose();
 	if (!ret)
 		ret = choose_backend();
 	if (ret)
