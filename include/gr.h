@@ -61,7 +61,8 @@ struct gr_opts {
  * it did: other goroutines end with it, as in Go. opts may be NULL. One runtime at a time.
  * -EBUSY one is running, or a goroutine of the last one still sits in a system call;
  * -EINVAL bad opts or a bad GR_* variable; -ENODEV GR_BACKEND=kmod without /dev/gr; -ENOSYS
- * no io_uring; -ENOMEM; -EAGAIN no thread. A sentence that says why goes to stderr.
+ * GR_NETPOLL=uring without io_uring; -ENOMEM; -EAGAIN no thread. A sentence that says why goes to
+ * stderr.
  * -EDEADLK all goroutines were asleep, and nothing could have woken one: no timer, no I/O, no
  * thread of the program beside the runtime's. Every goroutine was listed on stderr. [any, not g]
  */
@@ -91,6 +92,7 @@ int gr_dump(int fd);
 struct gr_info {
 	size_t size;		/* in: sizeof(struct gr_info) */
 	const char *backend;	/* "kmod" or "futex" */
+	const char *netpoll;	/* how it waits for I/O: "uring" or "epoll" */
 	const char *guard;	/* what catches a stack overflow: "madvise", "mprotect", "canary" */
 	int nr_procs;		/* now, see gr_set_procs() */
 	int max_procs;
@@ -101,7 +103,7 @@ struct gr_info {
 	uint64_t blocks;	/* times goroutine code fell asleep (kmod) */
 	uint64_t steals;	/* goroutines stolen */
 	uint64_t schedules;	/* goroutines scheduled */
-	uint64_t ring_enters;	/* io_uring_enter() calls */
+	uint64_t ring_enters;	/* io_uring_enter() calls; with epoll its calls, and ppoll() */
 };
 /* Fill *info. -EINVAL size; -ENXIO no runtime. [any] */
 int gr_info(struct gr_info *info);

@@ -253,7 +253,7 @@ struct p {
 	int32_t slot_free;	   /* list of those that are free: number + 1, 0 none */
 	_Atomic int64_t timer_next;
 
-	void *np; /* the I/O back end's, see netpoll.h */
+	void *np; /* the I/O back end's: netpoll_uring.c, netpoll_epoll.c */
 	/* the M that waits in this P's ring, or NULL */
 	struct m *_Atomic poller;
 	_Atomic bool retired; /* procs.c: runs no goroutines */
@@ -282,6 +282,7 @@ struct m {
 	_Atomic uint32_t poll_state;
 	struct p *_Atomic poll_p;
 	_Atomic int64_t poll_deadline;
+	_Atomic bool poll_woken; /* netpoll_epoll.c: come out of the wait, or do not begin it */
 	_Atomic uint32_t pin_word; /* pin.c: futex */
 	int looks;		   /* deadlock.c */
 	/* park_futex.c */

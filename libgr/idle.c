@@ -63,7 +63,7 @@ static struct g *steal_service(struct m *m, struct p *victim)
 
 	if (timers_next(victim) != INT64_MAX)
 		timers_run(victim, gr_now());
-	if (!atomic_load_explicit(&victim->poller, memory_order_relaxed) && netpoll_ready(victim))
+	if (!atomic_load_explicit(&victim->poller, memory_order_relaxed) && netpoll_due(victim))
 		n = netpoll_harvest(victim, &list);
 	g_ready_list(list, n);
 	return runq_get_local(m->p, &inherit);

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "netpoll.h"
 #include "runq.h"
 #include "sched.h"
 #include "stack.h"
@@ -22,6 +23,7 @@ int gr_info(struct gr_info *info)
 	*info = (struct gr_info){
 		.size = sizeof(*info),
 		.backend = sched.ops->name,
+		.netpoll = netpoll->name,
 		.guard = stack_guard_name(),
 		.nr_procs = atomic_load(&sched.active_procs),
 		.max_procs = sched.nr_procs,

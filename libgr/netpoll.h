@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * netpoll.h - what the scheduler asks of the I/O back end: one ring per P.
+ * netpoll.h - what the scheduler asks of the I/O back end: a ring or an epoll set per P.
  *
- * Back ends stand behind one table of functions: netpoll_uring.c. netpoll.c chooses one when the
- * runtime starts; it stays while the runtime exists.
+ * Two back ends behind one table of functions: netpoll_uring.c, netpoll_epoll.c. netpoll.c chooses
+ * one when the runtime starts; it stays while the runtime exists. "In the ring of a P" means in its
+ * epoll set, too.
  *
  * Who may call. submit, and what op.h adds: the thread that holds the P, inside rt_enter().
  * harvest: any M in a runtime section (consumer side under a try-lock, so thieves may). wait: the
@@ -20,7 +21,9 @@ struct req;
 /* What each function does stands at the call of the same name, below and in op.h. */
 struct netpoll_ops {
 	const char *name;
-	/* Can this back end work here? Else -errno, and why. */
+	/* Requests other than IORING_OP_POLL_ADD fail: op_call.c does them by system calls. */
+	bool polls_only;
+	/* Can this back end work here? Else -errno, and why. NULL: it always can. */
 	int (*probe)(char *why, size_t size);
 	int (*init)(struct p *p);
 	void (*fini)(struct p *p);
@@ -28,6 +31,7 @@ struct netpoll_ops {
 	unsigned int (*queued)(struct p *p);
 	int (*harvest)(struct p *p, struct g **list);
 	bool (*ready)(struct p *p);
+	bool (*due)(struct p *p);
 	void (*wait)(struct p *p, int64_t deadline);
 	void (*wake)(struct p *p, struct m *target);
 	void (*reserve)(struct p *p, unsigned int n);
@@ -37,12 +41,12 @@ struct netpoll_ops {
 	int (*cancel)(struct p *p, struct req *req);
 };
 
-extern const struct netpoll_ops netpoll_uring;
+extern const struct netpoll_ops netpoll_uring, netpoll_epoll;
 extern const struct netpoll_ops *netpoll; /* the one in use; fixed while a runtime exists */
 
 /*
- * Before each start. -ENOSYS or another error: no back end works here. One sentence on stderr
- * says so.
+ * Before each start: the back end of GR_NETPOLL. -EINVAL bad value; -ENOSYS or another error:
+ * it cannot work here. One sentence on stderr says so.
  */
 int netpoll_choose(void);
 
@@ -79,10 +83,17 @@ static inline int netpoll_harvest(struct p *p, struct g **list)
 	return netpoll->harvest(p, list);
 }
 
-/* True when completions are waiting; a plain memory read, for thieves. */
+/* True when completions are waiting and netpoll_wait() would not notice; memory reads only. */
 static inline bool netpoll_ready(struct p *p)
 {
 	return netpoll->ready(p);
+}
+
+/* It is time for a harvest: completions are waiting, or may be and nobody has looked for a while.
+ * Memory reads only, for thieves. */
+static inline bool netpoll_due(struct p *p)
+{
+	return netpoll->due(p);
 }
 
 /*
@@ -95,9 +106,9 @@ static inline void netpoll_wait(struct p *p, int64_t deadline)
 }
 
 /*
- * Make the M that waits (or is about to wait) in p's ring come out of netpoll_wait(). That is
- * a completion without a goroutine on p's ring: whoever takes it off says
- * sched_wake_harvested(target).
+ * Make the M that waits (or is about to wait) in p's ring come out of netpoll_wait(). With
+ * io_uring that is a completion without a goroutine on p's ring, and whoever takes it off says
+ * sched_wake_harvested(target); with epoll nobody but target sees it.
  */
 static inline void netpoll_wake(struct p *p, struct m *target)
 {

@@ -290,6 +290,7 @@ const struct netpoll_ops netpoll_uring = {
 	.queued = uring_queued,
 	.harvest = uring_harvest,
 	.ready = uring_ready,
+	.due = uring_ready,
 	.wait = uring_wait,
 	.wake = uring_wake,
 	.reserve = uring_reserve,

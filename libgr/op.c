@@ -113,7 +113,7 @@ static void cancel_and_wait(struct op *op)
 	op->g->shields--;
 }
 
-int op_do(void (*prep)(struct io_uring_sqe *, void *), void *arg, int64_t deadline)
+int op_request(void (*prep)(struct io_uring_sqe *, void *), void *arg, int64_t deadline)
 {
 	struct op op = { .g = g_self(), .cancel.claim = claim_cancelled };
 	struct start start = { &op, deadline };
@@ -151,4 +151,11 @@ int op_do(void (*prep)(struct io_uring_sqe *, void *), void *arg, int64_t deadli
 		return gr_cancelled() ? -ECANCELED : -ETIMEDOUT;
 	}
 	return op.res;
+}
+
+int op_do(void (*prep)(struct io_uring_sqe *, void *), void *arg, int64_t deadline)
+{
+	if (unlikely(netpoll->polls_only))
+		return op_call(prep, arg, deadline);
+	return op_request(prep, arg, deadline);
 }

@@ -15,6 +15,10 @@
 
 /* what a completion's user data points at */
 struct req {
+	/* the back end's, see netpoll_epoll.c: the holder of the P, then under the set's lock */
+	struct req *next;
+	int fd, res;
+	uint32_t events, seq, state;
 	/*
 	 * It is over, with the kernel's result. In a runtime section, under the lock of the ring's
 	 * consumers: returns the goroutine to make ready, or NULL. Unless it returns one, *req may
@@ -82,6 +86,12 @@ struct op {
  * (see gr.h); -EPERM outside a goroutine.
  */
 int op_do(void (*prep)(struct io_uring_sqe *, void *), void *arg, int64_t deadline);
+
+/* op.c: the same, by the back end, and op_call.c: by system calls, where the back end only polls */
+int op_request(void (*prep)(struct io_uring_sqe *, void *), void *arg, int64_t deadline);
+int op_call(void (*prep)(struct io_uring_sqe *, void *), void *arg, int64_t deadline);
+/* op_call.c: a runtime starts */
+void op_call_begin(void);
 
 /* io.c: a call with this result did not have to wait; now and then the others run. Returns it. */
 ssize_t io_did_not_wait(ssize_t ret);

@@ -249,7 +249,7 @@ static NOINLINE bool pending_due(struct p *p)
 	}
 	if (unlikely(atomic_load_explicit(&p->retired, memory_order_relaxed)))
 		return true;
-	return netpoll_ready(p) || (netpoll_queued(p) && ++p->poll_tick >= SUBMIT_EVERY);
+	return netpoll_due(p) || (netpoll_queued(p) && ++p->poll_tick >= SUBMIT_EVERY);
 }
 
 /* Nothing goes before what is in p's own queue. */

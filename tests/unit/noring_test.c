@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * noring_test.c - io_uring switched off (here by seccomp, as in many containers): gr_run() says
- * so in one sentence and returns -ENOSYS.
+ * noring_test.c - io_uring switched off (here by seccomp, as in many containers): gr_run() takes
+ * epoll instead, unless GR_NETPOLL=uring; then it says so in one sentence and returns -ENOSYS.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -29,31 +29,70 @@ static int forbid_io_uring(void)
 	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
 }
 
-static int never(void *unused)
+static int by_epoll(void *unused)
 {
+	struct gr_info info = { .size = sizeof(info) };
+	int p[2];
+	char c;
+
 	(void)unused;
+	if (gr_info(&info) || strcmp(info.netpoll, "epoll") || pipe(p))
+		return 1;
+	if (gr_read(p[0], &c, 1, gr_after(GR_MS)) != -ETIMEDOUT)
+		return 2;
+	if (gr_write(p[1], "x", 1, GR_FOREVER) != 1 || gr_read(p[0], &c, 1, GR_FOREVER) != 1)
+		return 3;
+	close(p[0]);
+	close(p[1]);
 	return 0;
+}
+
+/* gr_run() with GR_NETPOLL=value, and what it says on stderr */
+static int run_with(const char *value, char *said, size_t size)
+{
+	int fd[2], saved = dup(2), ret;
+	ssize_t n;
+
+	if (pipe(fd))
+		return -errno;
+	setenv("GR_NETPOLL", value, 1);
+	dup2(fd[1], 2);
+	ret = gr_run(by_epoll, NULL, NULL);
+	dup2(saved, 2);
+	close(saved);
+	close(fd[1]);
+	n = read(fd[0], said, size - 1);
+	close(fd[0]);
+	said[n > 0 ? n : 0] = 0;
+	return ret;
+}
+
+static int one_sentence(const char *said, const char *about)
+{
+	const char *end = strchr(said, '\n');
+
+	return end && !end[1] && strstr(said, about);
 }
 
 int main(void)
 {
-	char said[512] = "";
-	int fd[2], saved = dup(2), ret;
-	ssize_t n;
+	char said[512];
+	int ret;
 
+	tap_limit(60);
+	ret = run_with("no such", said, sizeof(said));
+	tap_ok(ret == -EINVAL && one_sentence(said, "GR_NETPOLL=no such"), "a bad value: EINVAL, "
+	       "and one sentence that says so");
 	if (forbid_io_uring()) {
 		tap_skip("io_uring forbidden", "this kernel has no seccomp filters");
 		return tap_done();
 	}
-	if (pipe(fd))
-		return 1;
-	dup2(fd[1], 2);
-	ret = gr_run(never, NULL, NULL);
-	dup2(saved, 2);
-	close(fd[1]);
-	n = read(fd[0], said, sizeof(said) - 1);
-	tap_ok(ret == -ENOSYS, "no io_uring: ENOSYS");
-	tap_ok(n > 0 && strchr(said, '\n') == said + n - 1 && strstr(said, "io_uring"),
-	       "... and one sentence that says so");
+	ret = run_with("uring", said, sizeof(said));
+	tap_ok(ret == -ENOSYS, "no io_uring, but it must be: ENOSYS");
+	tap_ok(one_sentence(said, "io_uring"), "... and one sentence that says so");
+	ret = run_with("auto", said, sizeof(said));
+	tap_ok(ret == 0 && !*said, "auto: epoll, and nothing is said: %d", ret);
+	ret = run_with("", said, sizeof(said));
+	tap_ok(ret == 0 && !*said, "not set: the same: %d", ret);
 	return tap_done();
 }
