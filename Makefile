@@ -215,9 +215,16 @@ bench-kmod: setup-run
 build-unit: $(UNIT)
 
 # TSan has room for 8000 goroutines at once
-TSAN_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,race chan mutex wg wait select timer dump))
+TSAN_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,race chan mutex wg wait select timer dump epoll))
+
+# what waits for descriptors, and what wakes pollers: run once more with GR_NETPOLL=epoll
+EPOLL_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,io fdwait select select_stress cancel idle \
+	deadlock pin wait timer ticker procs sched scope))
 
 build-tsan: $(TSAN_UNIT)
+
+print-epoll:
+	@echo $(EPOLL_UNIT)
 
 print-tsan:
 	@echo $(TSAN_UNIT)
@@ -256,7 +263,7 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: model bench setup-bench bench-kmod build-unit build-tests build-migrate build-tsan print-tsan print-unit \
-	print-ktests all help run check check-all test test-vm lint kmod install clean setup setup-run setup-all
+.PHONY: model bench setup-bench bench-kmod build-unit build-tests build-migrate build-tsan print-tsan \
+	print-epoll print-unit print-ktests all help run check check-all test test-vm lint kmod install clean setup setup-run setup-all
 .SECONDARY:
 -include $(wildcard $(B)/obj/*.d $(B)/pic/*.d $(B)/unit/*.d $(B)/examples/*.d build/kselftest/*.d)

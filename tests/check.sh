@@ -24,6 +24,7 @@ rm -f build/*.tap build/vm/*.tap
 read -ra UNIT <<< "$($MAKE -s print-unit)"
 read -ra KTEST <<< "$($MAKE -s print-ktests)"
 read -ra ASAN <<< "$($MAKE -s SAN=address,undefined print-unit)"
+read -ra EPOLL <<< "$($MAKE -s print-epoll)"
 read -ra TSAN <<< "$($MAKE -s SAN=thread print-tsan)"
 step "build"
 $MAKE all || exit 1
@@ -35,6 +36,8 @@ tests/model/run.sh > build/model.log 2>&1 &
 step "unit tests on this machine"
 tests/host.sh unit 120 "${UNIT[@]}"
 tests/host.sh system 120 tests/readme.sh tests/docs.sh tests/report.sh tests/httpd.sh tests/bench/smoke.py
+step "... without io_uring"
+GR_NETPOLL=epoll tests/host.sh unit-epoll 120 "${EPOLL[@]}" tests/httpd.sh
 step "unit tests with sanitizers"
 $MAKE SAN=address,undefined build-unit > build/asan.log 2>&1 || cat build/asan.log
 tests/host.sh asan 300 "${ASAN[@]}"
@@ -57,8 +60,8 @@ wait
 cat build/debug.log
 step "done"
 # shellcheck disable=SC2046,SC2086
-exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/asan.tap build/tsan.tap \
-    build/migrate.tap build/valgrind.tap \
+exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/unit-epoll.tap \
+    build/asan.tap build/tsan.tap build/migrate.tap build/valgrind.tap \
     build/misuse.tap build/model.tap \
     build/vm/6.12.tap build/vm/6.1.tap build/vm/newest.tap build/vm/6.12-reload.tap \
     build/vm/6.1-reload.tap build/vm/6.12-tracing.tap \
