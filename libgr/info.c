@@ -29,9 +29,9 @@ int gr_info(struct gr_info *info)
 		.max_procs = sched.nr_procs,
 		.nr_threads = atomic_load(&sched.nr_ms),
 		.nr_goroutines = g_count(),
-		.nr_idle = (int)mirror->nr_idle,
-		.handoffs = mirror->handoffs,
-		.blocks = mirror->blocks,
+		.nr_idle = (int)PEEK(mirror->nr_idle),
+		.handoffs = PEEK(mirror->handoffs),
+		.blocks = PEEK(mirror->blocks),
 	};
 	for (int i = 0; i < sched.nr_procs; i++) {
 		struct p *p = &sched.procs[i];
@@ -61,7 +61,7 @@ int gr_proc_info(int proc, struct gr_proc_info *info)
 		.free = __atomic_load_n(&p->nr_gfree, __ATOMIC_RELAXED),
 		.schedules = atomic_load(&p->nr_sched),
 		.steals = atomic_load(&p->nr_steals),
-		.handoffs = park_tab.mprocs[proc].handoffs,
+		.handoffs = PEEK(park_tab.mprocs[proc].handoffs),
 		.ring_enters = atomic_load(&p->nr_enters),
 		.timers_fired = atomic_load(&p->nr_fired),
 	};
