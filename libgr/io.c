@@ -20,8 +20,9 @@ struct rw {
 };
 
 /* errno is this thread's only until the next libgr call: read in functions of their own */
-static NOINLINE ssize_t try_recv(const struct rw *a)
+static NOINLINE ssize_t try_recv(void *arg)
 {
+	const struct rw *a = arg;
 	int saved = errno;
 	ssize_t n = recv(a->fd, a->buf, a->n, MSG_DONTWAIT);
 
@@ -31,8 +32,9 @@ static NOINLINE ssize_t try_recv(const struct rw *a)
 	return n;
 }
 
-static NOINLINE ssize_t try_send(const struct rw *a)
+static NOINLINE ssize_t try_send(void *arg)
 {
+	const struct rw *a = arg;
 	int saved = errno;
 	ssize_t n = send(a->fd, a->buf, a->n, MSG_DONTWAIT | MSG_NOSIGNAL);
 
@@ -55,6 +57,22 @@ ssize_t io_did_not_wait(ssize_t ret)
 	if (g && ++g->io_calls % CALLS_BEFORE_YIELD == 0)
 		gr_yield();
 	return ret;
+}
+
+ssize_t io_do(const struct io_way *way, void *arg, int64_t deadline)
+{
+	ssize_t ret;
+
+	if (!g_self())
+		return -EPERM;
+	if (deadline != GR_NOW && gr_cancelled())
+		return -ECANCELED;
+	ret = way->try(arg);
+	if (ret == -ENOTSOCK && way->other)
+		return op_do(way->other, arg, deadline);
+	if (ret != -EAGAIN || deadline == GR_NOW)
+		return io_did_not_wait(ret);
+	return op_do(way->wait, arg, deadline);
 }
 
 static unsigned int ring_len(size_t n)
@@ -90,38 +108,21 @@ static void prep_send(struct io_uring_sqe *sqe, void *arg)
 	io_uring_prep_send(sqe, a->fd, a->buf, ring_len(a->n), MSG_NOSIGNAL);
 }
 
+static const struct io_way reading = { try_recv, prep_recv, prep_read };
+static const struct io_way writing = { try_send, prep_send, prep_write };
+
 ssize_t gr_read(int fd, void *buf, size_t n, int64_t deadline)
 {
 	struct rw a = { fd, buf, n, -1 };
-	ssize_t ret;
 
-	if (!g_self())
-		return -EPERM;
-	if (deadline != GR_NOW && gr_cancelled())
-		return -ECANCELED;
-	ret = try_recv(&a);
-	if (ret == -ENOTSOCK)
-		return op_do(prep_read, &a, deadline);
-	if (ret != -EAGAIN || deadline == GR_NOW)
-		return io_did_not_wait(ret);
-	return op_do(prep_recv, &a, deadline);
+	return io_do(&reading, &a, deadline);
 }
 
 ssize_t gr_write(int fd, const void *buf, size_t n, int64_t deadline)
 {
 	struct rw a = { fd, (void *)buf, n, -1 };
-	ssize_t ret;
 
-	if (!g_self())
-		return -EPERM;
-	if (deadline != GR_NOW && gr_cancelled())
-		return -ECANCELED;
-	ret = try_send(&a);
-	if (ret == -ENOTSOCK)
-		return op_do(prep_write, &a, deadline);
-	if (ret != -EAGAIN || deadline == GR_NOW)
-		return io_did_not_wait(ret);
-	return op_do(prep_send, &a, deadline);
+	return io_do(&writing, &a, deadline);
 }
 
 ssize_t gr_write_all(int fd, const void *buf, size_t n, int64_t deadline)

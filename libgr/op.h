@@ -96,4 +96,13 @@ void op_call_begin(void);
 /* io.c: a call with this result did not have to wait; now and then the others run. Returns it. */
 ssize_t io_did_not_wait(ssize_t ret);
 
+/* io.c: how a call on a descriptor is done; arg is the caller's, for all three */
+struct io_way {
+	ssize_t (*try)(void *arg); /* without waiting: -EAGAIN it would wait, -ENOTSOCK */
+	void (*wait)(struct io_uring_sqe *, void *arg);
+	void (*other)(struct io_uring_sqe *, void *arg); /* of what is no socket; or NULL */
+};
+/* Try, then wait. Called from outside a goroutine: -EPERM; else as op_do(), or what try() said. */
+ssize_t io_do(const struct io_way *way, void *arg, int64_t deadline);
+
 #endif /* GR_OP_H */
