@@ -7,16 +7,14 @@
  * likes. Connections get TCP_NODELAY, as Go's do. Callers: goroutines; listen and port: any.
  */
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "net.h"
 #include "op.h"
 
-static NOINLINE int last_error(void)
+NOINLINE int net_error(void)
 {
 	return -errno;
 }
@@ -26,7 +24,7 @@ static int resolve_error(int err)
 {
 	switch (err) {
 	case EAI_SYSTEM:
-		return last_error();
+		return net_error();
 	case EAI_MEMORY:
 		return -ENOMEM;
 	case EAI_AGAIN:
@@ -36,11 +34,11 @@ static int resolve_error(int err)
 	}
 }
 
-static int resolve(const char *host, const char *port, int flags, struct addrinfo **list)
+int net_resolve(const char *host, const char *port, int type, int flags, struct addrinfo **list)
 {
 	struct addrinfo hints = {
 		.ai_family = AF_UNSPEC,
-		.ai_socktype = SOCK_STREAM,
+		.ai_socktype = type,
 		.ai_flags = flags,
 	};
 	int err;
@@ -51,46 +49,60 @@ static int resolve(const char *host, const char *port, int flags, struct addrinf
 	return err ? resolve_error(err) : 0;
 }
 
-static void set_nodelay(int fd)
+static int open_one(const struct addrinfo *ai,
+		    int (*use)(int fd, const struct addrinfo *ai, int arg), int arg)
+{
+	int fd = socket(ai->ai_family, ai->ai_socktype | SOCK_CLOEXEC, ai->ai_protocol), ret;
+
+	if (fd < 0)
+		return net_error();
+	ret = use(fd, ai, arg);
+	if (!ret)
+		return fd;
+	close(fd);
+	return ret;
+}
+
+int net_first(const char *host, const char *port, int type, int flags,
+	      int (*use)(int fd, const struct addrinfo *ai, int arg), int arg)
+{
+	struct addrinfo *list, *ai;
+	int ret = net_resolve(host, port, type, flags, &list);
+
+	if (ret)
+		return ret;
+	ret = -EADDRNOTAVAIL;
+	for (ai = list; ai; ai = ai->ai_next) {
+		ret = open_one(ai, use, arg);
+		if (ret >= 0)
+			break;
+	}
+	freeaddrinfo(list);
+	return ret;
+}
+
+void net_nodelay(int fd)
 {
 	int on = 1;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
-static int listen_on(const struct addrinfo *ai, int backlog)
+static int listen_on(int fd, const struct addrinfo *ai, int backlog)
 {
-	int on = 1, off = 0, ret;
-	int fd = socket(ai->ai_family, ai->ai_socktype | SOCK_CLOEXEC, ai->ai_protocol);
+	int on = 1, off = 0;
 
-	if (fd < 0)
-		return last_error();
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (ai->ai_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-	if (bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, backlog > 0 ? backlog : SOMAXCONN)) {
-		ret = last_error();
-		close(fd);
-		return ret;
-	}
-	return fd;
+	if (bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, backlog > 0 ? backlog : SOMAXCONN))
+		return net_error();
+	return 0;
 }
 
 int gr_tcp_listen(const char *host, const char *port, int backlog)
 {
-	struct addrinfo *list, *ai;
-	int ret = resolve(host, port, AI_PASSIVE, &list);
-
-	if (ret)
-		return ret;
-	ret = -EADDRNOTAVAIL;
-	for (ai = list; ai; ai = ai->ai_next) {
-		ret = listen_on(ai, backlog);
-		if (ret >= 0)
-			break;
-	}
-	freeaddrinfo(list);
-	return ret;
+	return net_first(host, port, SOCK_STREAM, AI_PASSIVE, listen_on, backlog);
 }
 
 NOINLINE int gr_tcp_port(int fd)
@@ -117,7 +129,7 @@ int gr_accept(int fd, int64_t deadline)
 	int ret = op_do(prep_accept, &fd, deadline);
 
 	if (ret >= 0)
-		set_nodelay(ret);
+		net_nodelay(ret);
 	return ret;
 }
 
@@ -140,13 +152,13 @@ static int dial_one(const struct addrinfo *ai, int64_t deadline)
 
 	a.fd = socket(ai->ai_family, ai->ai_socktype | SOCK_CLOEXEC, ai->ai_protocol);
 	if (a.fd < 0)
-		return last_error();
+		return net_error();
 	ret = op_do(prep_connect, &a, deadline);
 	if (ret < 0) {
 		close(a.fd);
 		return ret;
 	}
-	set_nodelay(a.fd);
+	net_nodelay(a.fd);
 	return a.fd;
 }
 
@@ -157,7 +169,7 @@ int gr_tcp_dial(const char *host, const char *port, int64_t deadline)
 
 	if (!g_self())
 		return -EPERM;
-	ret = resolve(host, port, 0, &list);
+	ret = net_resolve(host, port, SOCK_STREAM, 0, &list);
 	if (ret)
 		return ret;
 	ret = -EADDRNOTAVAIL;
