@@ -31,6 +31,11 @@ extern "C" {
 #pragma GCC visibility push(default)
 #endif
 
+/* of the C library: their headers would bring functions that programs have their own of */
+struct iovec;	 /* <sys/uio.h> */
+struct msghdr;	 /* <sys/socket.h> */
+struct sockaddr; /* <sys/socket.h> */
+
 #define GR_VERSION_MAJOR 0
 #define GR_VERSION_MINOR 1
 #define GR_VERSION_PATCH 0
@@ -437,10 +442,20 @@ int gr_tcp_dial(const char *host, const char *port, int64_t deadline);
 ssize_t gr_read(int fd, void *buf, size_t n, int64_t deadline);
 ssize_t gr_write(int fd, const void *buf, size_t n, int64_t deadline);
 ssize_t gr_write_all(int fd, const void *buf, size_t n, int64_t deadline);
+/* The same in pieces; n of them, at most IOV_MAX. -EINVAL. [g] */
+ssize_t gr_readv(int fd, const struct iovec *iov, int n, int64_t deadline);
+ssize_t gr_writev(int fd, const struct iovec *iov, int n, int64_t deadline);
 ssize_t gr_pread(int fd, void *buf, size_t n, off_t off, int64_t deadline);
 ssize_t gr_pwrite(int fd, const void *buf, size_t n, off_t off, int64_t deadline);
 int gr_open(const char *path, int flags, mode_t mode);
 int gr_fsync(int fd);
+/*
+ * Write n bytes of the file in, from off on, to the socket or pipe out. How many; less than n at
+ * the end of the file, or when an error came after some: the next call says which. The file's
+ * position is neither used nor moved. -EINVAL negative off; -ENOMEM; else as gr_pread() and
+ * gr_write(). [g]
+ */
+ssize_t gr_sendfile(int out, int in, off_t off, size_t n, int64_t deadline);
 /*
  * Wait until fd is ready for events (POLLIN, POLLOUT, ...), for libraries that do their own I/O on
  * non-blocking descriptors. Returns the events, POLLERR and POLLHUP among them. -EBADF, -EINVAL,
@@ -449,6 +464,42 @@ int gr_fsync(int fd);
 int gr_fd_wait(int fd, unsigned int events, int64_t deadline);
 /* Close a descriptor. Calls in flight on it should have ended. [any] */
 int gr_close(int fd);
+
+/* ---- sockets ---- */
+
+/*
+ * As recv(2), send(2), recvmsg(2), sendmsg(2), with their flags. MSG_DONTWAIT is the same as
+ * GR_NOW; no call raises SIGPIPE: -EPIPE. A datagram longer than the buffer is cut, and the rest
+ * is lost: MSG_TRUNC tells. -EINVAL NULL, or MSG_WAITALL, which no deadline could end without
+ * losing what came first; -ENOTSOCK. [g]
+ */
+ssize_t gr_recv(int fd, void *buf, size_t n, int flags, int64_t deadline);
+ssize_t gr_send(int fd, const void *buf, size_t n, int flags, int64_t deadline);
+ssize_t gr_recvmsg(int fd, struct msghdr *msg, int flags, int64_t deadline);
+ssize_t gr_sendmsg(int fd, const struct msghdr *msg, int flags, int64_t deadline);
+/* With the peer's address; from and to may be NULL; lengths are of socklen_t, which is unsigned
+ * int. -EINVAL from without from_len. [g] */
+ssize_t gr_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *from,
+		    unsigned int *from_len, int64_t deadline);
+ssize_t gr_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *to,
+		  unsigned int to_len, int64_t deadline);
+/* As shutdown(2): SHUT_RD, SHUT_WR, SHUT_RDWR. Who waits in it gets the end. [any] */
+int gr_shutdown(int fd, int how);
+/*
+ * A UDP socket that receives what is sent to host and port, as gr_tcp_listen(); or one that
+ * speaks to them only, whose peer's refusal is -ECONNREFUSED of a later call. gr_tcp_port() tells
+ * its port. Names may take time; nothing else waits. [any]
+ */
+int gr_udp_bind(const char *host, const char *port);
+int gr_udp_dial(const char *host, const char *port);
+/*
+ * Stream sockets of this machine, for gr_accept(). '@' first: an abstract name, without a file.
+ * The file of a path stays when the socket is closed: gr_unlink() it, or -EADDRINUSE.
+ * -ENAMETOOLONG over 107 bytes; -EINVAL NULL or empty; -ENOENT, -ECONNREFUSED nobody listens
+ * there. [listen: any; dial: g]
+ */
+int gr_unix_listen(const char *path, int backlog);
+int gr_unix_dial(const char *path, int64_t deadline);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * io.c - read, write, open, fsync on any descriptor; only the goroutine waits.
+ * io.c - read and write, on any descriptor, and send and receive; only the goroutine waits.
  *
  * Sockets are tried first without waiting (data is often there, and a ring request costs more);
  * what would block, and everything that is not a socket, goes through the P's ring, where even
- * a file read does not hold a thread. Callers: goroutines; see gr.h.
+ * a file read does not hold a thread, or without io_uring to op_call.c. Callers: goroutines.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -17,6 +17,7 @@ struct rw {
 	void *buf;
 	size_t n;
 	off_t off; /* -1: the current position */
+	int flags; /* MSG_*, for a socket */
 };
 
 /* errno is this thread's only until the next libgr call: read in functions of their own */
@@ -24,7 +25,7 @@ static NOINLINE ssize_t try_recv(void *arg)
 {
 	const struct rw *a = arg;
 	int saved = errno;
-	ssize_t n = recv(a->fd, a->buf, a->n, MSG_DONTWAIT);
+	ssize_t n = recv(a->fd, a->buf, a->n, a->flags | MSG_DONTWAIT);
 
 	if (n < 0)
 		n = -errno;
@@ -36,7 +37,7 @@ static NOINLINE ssize_t try_send(void *arg)
 {
 	const struct rw *a = arg;
 	int saved = errno;
-	ssize_t n = send(a->fd, a->buf, a->n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t n = send(a->fd, a->buf, a->n, a->flags | MSG_DONTWAIT);
 
 	if (n < 0)
 		n = -errno;
@@ -98,31 +99,60 @@ static void prep_recv(struct io_uring_sqe *sqe, void *arg)
 {
 	struct rw *a = arg;
 
-	io_uring_prep_recv(sqe, a->fd, a->buf, ring_len(a->n), 0);
+	io_uring_prep_recv(sqe, a->fd, a->buf, ring_len(a->n), a->flags);
 }
 
 static void prep_send(struct io_uring_sqe *sqe, void *arg)
 {
 	struct rw *a = arg;
 
-	io_uring_prep_send(sqe, a->fd, a->buf, ring_len(a->n), MSG_NOSIGNAL);
+	io_uring_prep_send(sqe, a->fd, a->buf, ring_len(a->n), a->flags);
 }
 
 static const struct io_way reading = { try_recv, prep_recv, prep_read };
 static const struct io_way writing = { try_send, prep_send, prep_write };
+static const struct io_way receiving = { try_recv, prep_recv, NULL };
+static const struct io_way sending = { try_send, prep_send, NULL };
 
 ssize_t gr_read(int fd, void *buf, size_t n, int64_t deadline)
 {
-	struct rw a = { fd, buf, n, -1 };
+	struct rw a = { .fd = fd, .buf = buf, .n = n, .off = -1 };
 
 	return io_do(&reading, &a, deadline);
 }
 
 ssize_t gr_write(int fd, const void *buf, size_t n, int64_t deadline)
 {
-	struct rw a = { fd, (void *)buf, n, -1 };
+	struct rw a = {
+		.fd = fd, .buf = (void *)buf, .n = n, .off = -1, .flags = MSG_NOSIGNAL,
+	};
 
 	return io_do(&writing, &a, deadline);
+}
+
+bool io_flags_ok(int flags, int64_t *deadline)
+{
+	if (flags & MSG_DONTWAIT)
+		*deadline = GR_NOW;
+	return !(flags & MSG_WAITALL);
+}
+
+ssize_t gr_recv(int fd, void *buf, size_t n, int flags, int64_t deadline)
+{
+	struct rw a = { .fd = fd, .buf = buf, .n = n, .flags = flags };
+
+	if ((!buf && n) || !io_flags_ok(flags, &deadline))
+		return -EINVAL;
+	return io_do(&receiving, &a, deadline);
+}
+
+ssize_t gr_send(int fd, const void *buf, size_t n, int flags, int64_t deadline)
+{
+	struct rw a = { .fd = fd, .buf = (void *)buf, .n = n, .flags = flags | MSG_NOSIGNAL };
+
+	if ((!buf && n) || !io_flags_ok(flags, &deadline))
+		return -EINVAL;
+	return io_do(&sending, &a, deadline);
 }
 
 ssize_t gr_write_all(int fd, const void *buf, size_t n, int64_t deadline)
@@ -143,14 +173,14 @@ ssize_t gr_write_all(int fd, const void *buf, size_t n, int64_t deadline)
 
 ssize_t gr_pread(int fd, void *buf, size_t n, off_t off, int64_t deadline)
 {
-	struct rw a = { fd, buf, n, off };
+	struct rw a = { .fd = fd, .buf = buf, .n = n, .off = off };
 
 	return off < 0 ? -EINVAL : op_do(prep_read, &a, deadline);
 }
 
 ssize_t gr_pwrite(int fd, const void *buf, size_t n, off_t off, int64_t deadline)
 {
-	struct rw a = { fd, (void *)buf, n, off };
+	struct rw a = { .fd = fd, .buf = (void *)buf, .n = n, .off = off };
 
 	return off < 0 ? -EINVAL : op_do(prep_write, &a, deadline);
 }

@@ -104,5 +104,10 @@ struct io_way {
 };
 /* Try, then wait. Called from outside a goroutine: -EPERM; else as op_do(), or what try() said. */
 ssize_t io_do(const struct io_way *way, void *arg, int64_t deadline);
+/*
+ * io.c: may these MSG_* be asked for? MSG_DONTWAIT is another word for GR_NOW. Not MSG_WAITALL:
+ * a deadline would have to give back what came before it.
+ */
+bool io_flags_ok(int flags, int64_t *deadline);
 
 #endif /* GR_OP_H */

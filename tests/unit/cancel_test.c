@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include "mix.h"
 
 static struct gr_chan *full, *empty;
@@ -18,7 +19,10 @@ static struct gr_cond never_signalled = GR_COND_INIT;
 static struct gr_task *sleeper;
 static struct gr_timer *timer; /* not armed */
 static int pipe_r[2], pipe_w[2], sock[2], listener;
+static int udp, file, unix_listener, unix_client[8];
 static char big[1 << 16];
+static const struct iovec vector = { big, 10 };
+static char unix_name[32];
 
 static int w_sleep(int64_t d) { return gr_sleep(d); }
 static int w_send(int64_t d) { return gr_chan_send(full, &d, d); }
@@ -34,6 +38,15 @@ static int w_read_pipe(int64_t d) { return (int)gr_read(pipe_r[0], big, 10, d); 
 static int w_write_pipe(int64_t d) { return (int)gr_write(pipe_w[1], big, 10, d); }
 static int w_read_sock(int64_t d) { return (int)gr_read(sock[0], big, 10, d); }
 static int w_write_sock(int64_t d) { return (int)gr_write_all(sock[0], big, sizeof(big), d); }
+static int w_recv_flags(int64_t d) { return (int)gr_recv(sock[0], big, 10, MSG_PEEK, d); }
+static int w_send_flags(int64_t d) { return (int)gr_send(sock[0], big, 10, MSG_MORE, d); }
+static int w_datagram(int64_t d) { return (int)gr_recvfrom(udp, big, 9, 0, NULL, NULL, d); }
+static int w_unix_dial(int64_t d) { return gr_unix_dial(unix_name, d); }
+static int w_sendfile(int64_t d) { return (int)gr_sendfile(sock[0], file, 0, sizeof(big), d); }
+static int w_readv(int64_t d) { return (int)gr_readv(pipe_r[0], &vector, 1, d); }
+static int w_writev(int64_t d) { return (int)gr_writev(pipe_w[1], &vector, 1, d); }
+static int w_readv_sock(int64_t d) { return (int)gr_readv(sock[0], &vector, 1, d); }
+static int w_writev_sock(int64_t d) { return (int)gr_writev(sock[0], &vector, 1, d); }
 static int w_accept(int64_t d) { return gr_accept(listener, d); }
 
 static int w_poll(int64_t d) { return gr_fd_wait(sock[0], POLLIN, d); }
@@ -94,10 +107,41 @@ static const struct wait {
 	{ "scope", w_scope },		{ "read a pipe", w_read_pipe },
 	{ "write a pipe", w_write_pipe }, { "read a socket", w_read_sock },
 	{ "write a socket", w_write_sock }, { "accept", w_accept },
+	{ "receive with flags", w_recv_flags }, { "send with flags", w_send_flags },
+	{ "a datagram", w_datagram },	{ "dial by a name that is busy", w_unix_dial },
+	{ "send a file", w_sendfile },
+	{ "read a pipe by a vector", w_readv }, { "write a pipe by a vector", w_writev },
+	{ "read a socket by a vector", w_readv_sock },
+	{ "write a socket by a vector", w_writev_sock },
 	{ "poll", w_poll },		{ "timer", w_timer },
 	{ "select", w_select },		{ "select with descriptors", w_select_fd },
 };
 #define NR_WAITS (int)(sizeof(waits) / sizeof(waits[0]))
+
+/* a listener whose queue is full: the next one to dial waits */
+static void fill_queue(void)
+{
+	int n = 0;
+
+	while (n < 8 && (unix_client[n] = gr_unix_dial(unix_name, GR_NOW)) >= 0)
+		n++;
+	if (n == 8 || unix_client[n] != -EAGAIN)
+		mix_fatal("gr_unix_dial", n);
+}
+
+static void setup_sockets(void)
+{
+	char path[] = "/tmp/gr-cancel-test-XXXXXX";
+
+	udp = gr_udp_bind("127.0.0.1", "0");
+	snprintf(unix_name, sizeof(unix_name), "@gr-cancel-%d", getpid());
+	unix_listener = gr_unix_listen(unix_name, 1);
+	file = mkstemp(path);
+	unlink(path);
+	if (udp < 0 || unix_listener < 0 || write(file, big, sizeof(big)) != sizeof(big))
+		mix_fatal("setup", errno);
+	fill_queue();
+}
 
 static void setup(void)
 {
@@ -123,6 +167,7 @@ static void setup(void)
 	listener = gr_tcp_listen("127.0.0.1", "0", 5);
 	if (listener < 0)
 		mix_fatal("gr_tcp_listen", listener);
+	setup_sockets();
 }
 
 static void teardown(void)
@@ -143,6 +188,11 @@ static void teardown(void)
 		close(sock[i]);
 	}
 	close(listener);
+	close(udp);
+	close(file);
+	close(unix_listener);
+	for (int i = 0; unix_client[i] >= 0; i++)
+		close(unix_client[i]);
 }
 
 /* ---- one after the other ---- */
