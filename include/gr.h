@@ -35,6 +35,7 @@ extern "C" {
 struct iovec;	 /* <sys/uio.h> */
 struct msghdr;	 /* <sys/socket.h> */
 struct sockaddr; /* <sys/socket.h> */
+struct statx;	 /* <sys/stat.h>, with _GNU_SOURCE */
 
 #define GR_VERSION_MAJOR 0
 #define GR_VERSION_MINOR 1
@@ -447,8 +448,6 @@ ssize_t gr_readv(int fd, const struct iovec *iov, int n, int64_t deadline);
 ssize_t gr_writev(int fd, const struct iovec *iov, int n, int64_t deadline);
 ssize_t gr_pread(int fd, void *buf, size_t n, off_t off, int64_t deadline);
 ssize_t gr_pwrite(int fd, const void *buf, size_t n, off_t off, int64_t deadline);
-int gr_open(const char *path, int flags, mode_t mode);
-int gr_fsync(int fd);
 /*
  * Write n bytes of the file in, from off on, to the socket or pipe out. How many; less than n at
  * the end of the file, or when an error came after some: the next call says which. The file's
@@ -464,6 +463,36 @@ ssize_t gr_sendfile(int out, int in, off_t off, size_t n, int64_t deadline);
 int gr_fd_wait(int fd, unsigned int events, int64_t deadline);
 /* Close a descriptor. Calls in flight on it should have ended. [any] */
 int gr_close(int fd);
+
+/*
+ * ---- files ----
+ *
+ * As the system calls of these names. They wait, but have no deadline: what a disk has begun
+ * cannot be taken back. -EINVAL NULL, -ECANCELED, -ENOENT, -EEXIST, -EACCES ... [g]
+ */
+
+/* Returns a descriptor, with O_CLOEXEC. */
+int gr_open(const char *path, int flags, mode_t mode);
+/*
+ * The kernel's own struct, which it fills in itself: with the time of birth (STATX_BTIME in
+ * stx_mask: known) and without the sizes that struct stat has here and there. flags: 0, or
+ * AT_SYMLINK_NOFOLLOW for what lstat() tells.
+ */
+int gr_stat(const char *path, int flags, struct statx *st);
+int gr_rename(const char *from, const char *to);
+int gr_unlink(const char *path);
+int gr_mkdir(const char *path, mode_t mode);
+int gr_rmdir(const char *path);
+int gr_fsync(int fd);
+int gr_fdatasync(int fd);
+/* mode as in fallocate(2). -EINVAL off < 0 or len < 1; -EOPNOTSUPP this file system cannot. */
+int gr_fallocate(int fd, int mode, off_t off, off_t len);
+/*
+ * fn() for each name in a directory but "." and "..", with its type (DT_REG, ..., DT_UNKNOWN), in
+ * no order, until it returns something else than 0: that is returned, else 0. -ENOTDIR; -ENOMEM.
+ */
+int gr_readdir(const char *path, int (*fn)(const char *name, unsigned char type, void *arg),
+	       void *arg);
 
 /* ---- sockets ---- */
 

@@ -185,36 +185,6 @@ ssize_t gr_pwrite(int fd, const void *buf, size_t n, off_t off, int64_t deadline
 	return off < 0 ? -EINVAL : op_do(prep_write, &a, deadline);
 }
 
-struct path {
-	const char *path;
-	int flags;
-	mode_t mode;
-};
-
-static void prep_open(struct io_uring_sqe *sqe, void *arg)
-{
-	struct path *a = arg;
-
-	io_uring_prep_openat(sqe, AT_FDCWD, a->path, a->flags | O_CLOEXEC, a->mode);
-}
-
-int gr_open(const char *path, int flags, mode_t mode)
-{
-	struct path a = { path, flags, mode };
-
-	return path ? op_do(prep_open, &a, GR_FOREVER) : -EINVAL;
-}
-
-static void prep_fsync(struct io_uring_sqe *sqe, void *arg)
-{
-	io_uring_prep_fsync(sqe, *(int *)arg, 0);
-}
-
-int gr_fsync(int fd)
-{
-	return op_do(prep_fsync, &fd, GR_FOREVER);
-}
-
 NOINLINE int gr_close(int fd)
 {
 	int saved = errno, ret;

@@ -6,10 +6,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 
 #include "check.h"
 
@@ -469,21 +467,17 @@ static void send_file(void)
 
 static void no_more_fds(void)
 {
-	struct rlimit few;
 	int listener = gr_tcp_listen("127.0.0.1", "0", 5), client;
 	char c;
 
 	client = gr_tcp_dial("127.0.0.1", port_of(listener), LONG);
 	CHECK(client >= 0);
-	getrlimit(RLIMIT_NOFILE, &few);
-	few.rlim_cur = 3;
-	setrlimit(RLIMIT_NOFILE, &few);
+	check_few_fds(true);
 	CHECK(gr_accept(listener, LONG) == -EMFILE);
 	CHECK(gr_unix_listen(abstract("emfile"), 1) == -EMFILE);
 	CHECK(gr_unix_dial(abstract("emfile"), LONG) == -EMFILE);
 	CHECK(gr_udp_bind("127.0.0.1", "0") == -EMFILE);
-	few.rlim_cur = few.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &few);
+	check_few_fds(false);
 	/* the client was not lost */
 	CHECK(gr_send(client, "x", 1, 0, LONG) == 1);
 	gr_close(client);
@@ -491,21 +485,6 @@ static void no_more_fds(void)
 	CHECK(client >= 0 && gr_recv(client, &c, 1, 0, LONG) == 1);
 	gr_close(client);
 	gr_close(listener);
-}
-
-static void in_child(void (*part)(void))
-{
-	int status = -1;
-	pid_t pid = fork();
-
-	if (!pid) {
-		tap_limit(LIMIT_S);
-		mix.body = part;
-		mix_run_in("child", 2, false);
-		_exit(!!atomic_load(&errors));
-	}
-	tap_ok(pid > 0 && waitpid(pid, &status, 0) == pid && !status,
-	       "accept and others with too few descriptors, and again with enough");
 }
 
 static void outside(void)
@@ -537,7 +516,7 @@ static void body(void)
 
 int main(void)
 {
-	in_child(no_more_fds);
+	check_in_child("accept and others with too few descriptors, then with enough", no_more_fds);
 	check_run(body);
 	check_part("-EPERM", outside);
 	return tap_done();
