@@ -22,6 +22,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/select.h> /* sigset_t */
 #include <sys/types.h>
 
 #ifdef __cplusplus
@@ -36,6 +37,7 @@ struct iovec;	 /* <sys/uio.h> */
 struct msghdr;	 /* <sys/socket.h> */
 struct sockaddr; /* <sys/socket.h> */
 struct statx;	 /* <sys/stat.h>, with _GNU_SOURCE */
+struct signalfd_siginfo; /* <sys/signalfd.h> */
 
 #define GR_VERSION_MAJOR 0
 #define GR_VERSION_MINOR 1
@@ -493,6 +495,22 @@ int gr_fallocate(int fd, int mode, off_t off, off_t len);
  */
 int gr_readdir(const char *path, int (*fn)(const char *name, unsigned char type, void *arg),
 	       void *arg);
+
+/* ---- child processes and signals ---- */
+
+/*
+ * Wait for the end of one child and reap it; *status (may be NULL) is as waitpid(2) has it. Of
+ * several who wait one gets it. -ECHILD no child, or somebody else has reaped it; -EINVAL pid
+ * < 1; -EMFILE; -ETIMEDOUT, -EAGAIN, -ECANCELED. [g]
+ */
+int gr_wait_child(pid_t pid, int *status, int64_t deadline);
+/*
+ * Wait for a signal of the set that was sent to the process (kill(2)), and take it: returns its
+ * number; *info may be NULL. They must be blocked in all threads: block them before gr_run().
+ * What comes between two calls stays pending. -EINVAL NULL, or one is not blocked; -EMFILE;
+ * -ETIMEDOUT, -EAGAIN, -ECANCELED. [g]
+ */
+int gr_signal_wait(const sigset_t *set, struct signalfd_siginfo *info, int64_t deadline);
 
 /* ---- sockets ---- */
 

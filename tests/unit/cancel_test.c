@@ -5,8 +5,10 @@
  */
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include "mix.h"
 
 static struct gr_chan *full, *empty;
@@ -22,6 +24,8 @@ static int pipe_r[2], pipe_w[2], sock[2], listener;
 static int udp, file, unix_listener, unix_client[8];
 static char big[1 << 16];
 static const struct iovec vector = { big, 10 };
+static pid_t child;
+static sigset_t signals;
 static char unix_name[32];
 
 static int w_sleep(int64_t d) { return gr_sleep(d); }
@@ -47,6 +51,8 @@ static int w_readv(int64_t d) { return (int)gr_readv(pipe_r[0], &vector, 1, d); 
 static int w_writev(int64_t d) { return (int)gr_writev(pipe_w[1], &vector, 1, d); }
 static int w_readv_sock(int64_t d) { return (int)gr_readv(sock[0], &vector, 1, d); }
 static int w_writev_sock(int64_t d) { return (int)gr_writev(sock[0], &vector, 1, d); }
+static int w_child(int64_t d) { return gr_wait_child(child, NULL, d); }
+static int w_signal(int64_t d) { return gr_signal_wait(&signals, NULL, d); }
 static int w_accept(int64_t d) { return gr_accept(listener, d); }
 
 static int w_poll(int64_t d) { return gr_fd_wait(sock[0], POLLIN, d); }
@@ -109,7 +115,8 @@ static const struct wait {
 	{ "write a socket", w_write_sock }, { "accept", w_accept },
 	{ "receive with flags", w_recv_flags }, { "send with flags", w_send_flags },
 	{ "a datagram", w_datagram },	{ "dial by a name that is busy", w_unix_dial },
-	{ "send a file", w_sendfile },
+	{ "send a file", w_sendfile },	{ "a child", w_child },
+	{ "a signal", w_signal },
 	{ "read a pipe by a vector", w_readv }, { "write a pipe by a vector", w_writev },
 	{ "read a socket by a vector", w_readv_sock },
 	{ "write a socket by a vector", w_writev_sock },
@@ -140,6 +147,14 @@ static void setup_sockets(void)
 	unlink(path);
 	if (udp < 0 || unix_listener < 0 || write(file, big, sizeof(big)) != sizeof(big))
 		mix_fatal("setup", errno);
+	child = fork();
+	if (!child) {
+		tap_limit(LIMIT_S); /* also when this test is killed */
+		pause();
+		_exit(1);
+	}
+	if (child < 0)
+		mix_fatal("fork", errno);
 	fill_queue();
 }
 
@@ -191,6 +206,8 @@ static void teardown(void)
 	close(udp);
 	close(file);
 	close(unix_listener);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
 	for (int i = 0; unix_client[i] >= 0; i++)
 		close(unix_client[i]);
 }
@@ -591,6 +608,9 @@ int main(void)
 	tap_limit(LIMIT_S);
 	tap_ok(gr_cancelled() == 0, "a plain thread is never cancelled");
 	tap_ok(gr_shield_begin() == -EPERM && gr_shield_end() == -EPERM, "nor shielded");
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
 	mix.body = body;
 	mix_run_in("go1", 1, false);
 	mix_run_in("go2", 2, false);
