@@ -439,7 +439,12 @@ int gr_tcp_listen(const char *host, const char *port, int backlog);
 int gr_tcp_port(int fd);
 /* Accept one connection; returns its descriptor. [g] */
 int gr_accept(int fd, int64_t deadline);
-/* Connect; tries each address of host. -ECONNREFUSED, -ENOENT unknown name ... [g] */
+/*
+ * Connect to host, whose addresses race as in RFC 8305: the families take turns, the next address
+ * is tried when those before have not answered for 250 ms, or at once after one that failed; the
+ * first that answers wins, the others are closed. At most 8 are on their way. -ECONNREFUSED or
+ * what else the last one said; -ENOENT unknown name ... [g]
+ */
 int gr_tcp_dial(const char *host, const char *port, int64_t deadline);
 /* Read at most n bytes, 0 at the end; write some, or all. Sockets, pipes, files. [g] */
 ssize_t gr_read(int fd, void *buf, size_t n, int64_t deadline);

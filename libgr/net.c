@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * net.c - TCP: listen, accept, dial.
+ * net.c - names and sockets; TCP: listen, accept. Dialling is dial.c.
  *
  * Names are resolved by getaddrinfo(), called plainly: that it blocks is the backend's business.
  * Sockets stay in blocking mode: the ring waits for them, and other code may use them as it
@@ -130,54 +130,5 @@ int gr_accept(int fd, int64_t deadline)
 
 	if (ret >= 0)
 		net_nodelay(ret);
-	return ret;
-}
-
-struct dial {
-	int fd;
-	const struct addrinfo *ai;
-};
-
-static void prep_connect(struct io_uring_sqe *sqe, void *arg)
-{
-	struct dial *a = arg;
-
-	io_uring_prep_connect(sqe, a->fd, a->ai->ai_addr, a->ai->ai_addrlen);
-}
-
-static int dial_one(const struct addrinfo *ai, int64_t deadline)
-{
-	struct dial a = { .ai = ai };
-	int ret;
-
-	a.fd = socket(ai->ai_family, ai->ai_socktype | SOCK_CLOEXEC, ai->ai_protocol);
-	if (a.fd < 0)
-		return net_error();
-	ret = op_do(prep_connect, &a, deadline);
-	if (ret < 0) {
-		close(a.fd);
-		return ret;
-	}
-	net_nodelay(a.fd);
-	return a.fd;
-}
-
-int gr_tcp_dial(const char *host, const char *port, int64_t deadline)
-{
-	struct addrinfo *list, *ai;
-	int ret;
-
-	if (!g_self())
-		return -EPERM;
-	ret = net_resolve(host, port, SOCK_STREAM, 0, &list);
-	if (ret)
-		return ret;
-	ret = -EADDRNOTAVAIL;
-	for (ai = list; ai; ai = ai->ai_next) {
-		ret = dial_one(ai, deadline);
-		if (ret >= 0 || ret == -ETIMEDOUT || ret == -EAGAIN || ret == -ECANCELED)
-			break;
-	}
-	freeaddrinfo(list);
 	return ret;
 }
