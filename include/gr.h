@@ -468,7 +468,7 @@ ssize_t gr_sendfile(int out, int in, off_t off, size_t n, int64_t deadline);
  * -ETIMEDOUT, -EAGAIN, -ECANCELED. [g]
  */
 int gr_fd_wait(int fd, unsigned int events, int64_t deadline);
-/* Close a descriptor. Calls in flight on it should have ended. [any] */
+/* Close. Calls in flight on it should have ended: cancel them, or gr_shutdown(). [any] */
 int gr_close(int fd);
 
 /*
@@ -535,7 +535,10 @@ ssize_t gr_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *fro
 		    unsigned int *from_len, int64_t deadline);
 ssize_t gr_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *to,
 		  unsigned int to_len, int64_t deadline);
-/* As shutdown(2): SHUT_RD, SHUT_WR, SHUT_RDWR. Who waits in it gets the end. [any] */
+/*
+ * As shutdown(2): SHUT_RD, SHUT_WR, SHUT_RDWR. Calls that wait in the socket return: 0 the end,
+ * -EPIPE, or -EINVAL from gr_accept(). So it can be closed when they have. [any]
+ */
 int gr_shutdown(int fd, int how);
 /*
  * A UDP socket that receives what is sent to host and port, as gr_tcp_listen(); or one that

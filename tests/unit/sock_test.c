@@ -269,6 +269,30 @@ static void half_close(void)
 	gr_close(pair[0]);
 }
 
+/* a way to end goroutines that wait in a listener, before it is closed */
+
+static void accepts(void *arg)
+{
+	CHECK(gr_accept(*(int *)arg, LONG) == -EINVAL);
+}
+
+static void shut_listener(int listener)
+{
+	CHECK(listener >= 0);
+	for (int i = 0; i < 3; i++)
+		mix_go(accepts, &listener);
+	gr_sleep(SOON);
+	CHECK(gr_shutdown(listener, SHUT_RDWR) == 0);
+	mix_join();
+	gr_close(listener);
+}
+
+static void shut_listeners(void)
+{
+	shut_listener(gr_tcp_listen("127.0.0.1", "0", 5));
+	shut_listener(gr_unix_listen(abstract("shut"), 5));
+}
+
 /* ---- UDP ---- */
 
 static const char *port_of(int fd)
@@ -509,6 +533,7 @@ static void body(void)
 	check_part("vectors", vectors);
 	check_part("messages, a descriptor in one", messages);
 	check_part("half-close and a peer that is gone", half_close);
+	check_part("listeners that are shut down", shut_listeners);
 	check_part("UDP", udp);
 	check_part("Unix sockets", unix_sockets);
 	check_part("a file into a socket", send_file);
