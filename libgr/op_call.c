@@ -150,7 +150,8 @@ static ssize_t call_socket(struct call *c)
 {
 	const struct io_uring_sqe *e = &c->sqe;
 	int flags = (int)e->msg_flags | MSG_DONTWAIT;
-	unsigned int events = POLLIN;
+	/* poll(2) tells of an error unasked, and who waits for one must not be woken by data */
+	unsigned int events = e->msg_flags & MSG_ERRQUEUE ? POLLPRI : POLLIN;
 	ssize_t ret;
 
 	switch (e->opcode) {

@@ -6,6 +6,7 @@
  * fdwait_test.c, which run with GR_NETPOLL=epoll too (tests/check.sh).
  */
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -274,6 +275,35 @@ static int forgotten(void *unused)
 	return atomic_load(&errors);
 }
 
+/* Who waits for an error is not woken by data, which would be there again and again. */
+static int only_errors(void *unused)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	int in = gr_udp_bind("127.0.0.1", "0"), on = 1, none;
+	char buf[16], port[8];
+	long before;
+
+	(void)unused;
+	none = gr_udp_bind("127.0.0.1", "0");
+	at.sin_port = htons((uint16_t)gr_tcp_port(none));
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	gr_close(none);
+	CHECK(!setsockopt(in, IPPROTO_IP, IP_RECVERR, &on, sizeof(on)));
+	snprintf(port, sizeof(port), "%d", gr_tcp_port(in));
+	none = gr_udp_dial("127.0.0.1", port);
+	CHECK(gr_send(none, "data", 4, 0, LONG) == 4);
+	CHECK(gr_recv(in, buf, sizeof(buf), MSG_PEEK, LONG) == 4);
+	before = enters_since(0);
+	CHECK(gr_recv(in, buf, sizeof(buf), MSG_ERRQUEUE, gr_after(20 * GR_MS)) == -ETIMEDOUT);
+	CHECK(enters_since(before) < 100);
+	CHECK(gr_sendto(in, "lost", 4, 0, (struct sockaddr *)&at, sizeof(at), LONG) == 4);
+	CHECK(gr_recv(in, buf, sizeof(buf), MSG_ERRQUEUE, LONG) == 4 && !memcmp(buf, "lost", 4));
+	CHECK(gr_recv(in, buf, sizeof(buf), 0, LONG) == 4 && !memcmp(buf, "data", 4));
+	gr_close(in);
+	gr_close(none);
+	return atomic_load(&errors);
+}
+
 /* ---- cancelled: before, while it is queued, in the set, when it is ready ---- */
 
 static int pipes[2][2], silent;
@@ -488,5 +518,6 @@ int main(void)
 	procs = 1;
 	run("closed, duplicated and used again", reused, NULL);
 	run("what nobody waits for is slept through", forgotten, NULL);
+	run("data while only errors are waited for", only_errors, NULL);
 	return tap_done();
 }
