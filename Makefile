@@ -218,16 +218,22 @@ build-unit: $(UNIT)
 TSAN_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,race chan mutex wg wait select timer dump epoll))
 
 # what waits for descriptors, and what wakes pollers: run once more with GR_NETPOLL=epoll
-EPOLL_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,io fdwait select select_stress cancel idle \
-	deadlock pin wait timer ticker procs sched scope))
+EPOLL_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,io sock file child dial fdwait select \
+	select_stress cancel idle deadlock pin wait timer ticker procs sched scope))
 
-build-tsan: $(TSAN_UNIT)
+# TSan does not see how a ring orders what is done before a request and after it
+TSAN_EPOLL_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,io sock file child dial fdwait cancel))
+
+build-tsan: $(TSAN_UNIT) $(TSAN_EPOLL_UNIT)
 
 print-epoll:
 	@echo $(EPOLL_UNIT)
 
 print-tsan:
 	@echo $(TSAN_UNIT)
+
+print-tsan-epoll:
+	@echo $(TSAN_EPOLL_UNIT)
 
 build-tests: $(UNIT) $(KTESTS) $(B)/taste
 
@@ -264,6 +270,7 @@ clean:
 	rm -rf build build-*
 
 .PHONY: model bench setup-bench bench-kmod build-unit build-tests build-migrate build-tsan print-tsan \
-	print-epoll print-unit print-ktests all help run check check-all test test-vm lint kmod install clean setup setup-run setup-all
+	print-tsan-epoll print-epoll print-unit print-ktests all help run check check-all test test-vm \
+	lint kmod install clean setup setup-run setup-all
 .SECONDARY:
 -include $(wildcard $(B)/obj/*.d $(B)/pic/*.d $(B)/unit/*.d $(B)/examples/*.d build/kselftest/*.d)

@@ -26,6 +26,7 @@ read -ra KTEST <<< "$($MAKE -s print-ktests)"
 read -ra ASAN <<< "$($MAKE -s SAN=address,undefined print-unit)"
 read -ra EPOLL <<< "$($MAKE -s print-epoll)"
 read -ra TSAN <<< "$($MAKE -s SAN=thread print-tsan)"
+read -ra TSAN_EPOLL <<< "$($MAKE -s SAN=thread print-tsan-epoll)"
 step "build"
 $MAKE all || exit 1
 $MAKE build-tests || exit 1
@@ -43,6 +44,7 @@ $MAKE SAN=address,undefined build-unit > build/asan.log 2>&1 || cat build/asan.l
 tests/host.sh asan 300 "${ASAN[@]}"
 $MAKE SAN=thread build-tsan > build/tsan.log 2>&1 || cat build/tsan.log
 tests/host.sh tsan 300 "${TSAN[@]}"
+GR_NETPOLL=epoll tests/host.sh tsan-epoll 300 "${TSAN_EPOLL[@]}"
 step "goroutines that always change threads, by two compilers; under valgrind"
 $MAKE build-migrate > build/migrate.log 2>&1 || cat build/migrate.log
 tests/host.sh migrate 120 build/migrate/gcc_test build/migrate/clang_test
@@ -61,7 +63,7 @@ cat build/debug.log
 step "done"
 # shellcheck disable=SC2046,SC2086
 exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/unit-epoll.tap \
-    build/asan.tap build/tsan.tap build/migrate.tap build/valgrind.tap \
+    build/asan.tap build/tsan.tap build/tsan-epoll.tap build/migrate.tap build/valgrind.tap \
     build/misuse.tap build/model.tap \
     build/vm/6.12.tap build/vm/6.1.tap build/vm/newest.tap build/vm/6.12-reload.tap \
     build/vm/6.1-reload.tap build/vm/6.12-tracing.tap \

@@ -3,10 +3,11 @@
 #
 # suite.sh [UNIT...] -- [KTEST...] - the same programs inside stock 6.12, 6.1, newest, or others.
 #
-# Every UNIT program runs with the module and with futexes; every KTEST (the device's own tests)
-# once. A debug kernel (6.12-kasan...) is about the module: no futexes, fewer rounds, more time.
-# So is the newest kernel: no futexes, fewer rounds; when it is not in the cache it counts as
-# skipped. Each guest has an empty disk with ext4, for the tests that block on one. reload_test
+# Every UNIT program runs with the module and with futexes, those that wait for descriptors without
+# io_uring, too; every KTEST (the device's own tests) once. A debug kernel (6.12-kasan...) is about
+# the module: no futexes, no epoll, fewer rounds, more time. So is the newest kernel, but for the
+# time; when it is not in the cache it counts as skipped.
+# Each guest has an empty disk with ext4, for the tests that block on one. reload_test
 # patches the kernel's text all the time and so gets a guest of its own (vm.sh -1), not on the
 # newest. In debug kernels failnth_test runs there too: with each allocation that it fails kmemleak
 # prints under a lock of its own, and a kernel that has seen that calls what hotplug_test makes
@@ -58,6 +59,10 @@ manifest()
         n=$(basename "$t")
         echo "$n.kmod|$((240 * slow))|GR_TEST_SLOW=$slow GR_BACKEND=kmod /t/$n"
         [ -z "$futex" ] || echo "$n.futex|240|GR_BACKEND=futex /t/$n"
+    done
+    for t in $(make -s --no-print-directory print-epoll); do
+        n=$(basename "$t")
+        [ -z "$futex" ] || echo "$n.epoll|240|GR_BACKEND=kmod GR_NETPOLL=epoll /t/$n"
     done
 }
 
