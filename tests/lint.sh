@@ -155,6 +155,24 @@ module_info()
     done
 }
 
+# Each request that libgr makes of the kernel is one that op_call.c can do by system calls, and
+# opcode_test tries both; op_call.c can do no others.
+requests()
+{
+    local name
+    grep -hoE 'io_uring_prep_[a-z_]+' libgr/*.c | sed 's/^io_uring_prep_//; /^msg_ring$/d' |
+        sort -u > "$T/made"
+    [ -s "$T/made" ] || echo "libgr: no requests found"
+    while read -r name; do
+        grep -qE "\\bDO(_BY\\(d)?[(,] ?$name," tests/unit/opcode_test.c ||
+            echo "tests/unit/opcode_test.c: nothing about $name"
+    done < "$T/made"
+    grep -oE 'case IORING_OP_[A-Z_]+:' libgr/op_call.c | sed 's/.*_OP_//; s/:$//' |
+        tr '[:upper:]' '[:lower:]' | sort -u > "$T/done"
+    # that one is for the back end
+    printf 'poll_add\n' | sort -u - "$T/done" | diff "$T/made" -
+}
+
 # The description for syzkaller knows the calls, their structures, and the flags of the header.
 syzkaller()
 {
@@ -198,6 +216,7 @@ check "codespell: everything" spelling
 check "every package has its reason" packages
 check "mandoc: gr(4)" mandoc -Tlint -W warning docs/man/gr.4
 check "every error code is documented and tested" error_codes
+check "every request is done by system calls, too, and tested" requests
 check "the description for syzkaller is the header's" syzkaller
 check "modinfo: gr.ko says what it is" module_info
 printf '1..%d\n# end lint 0\nverdict: done\n' $N >> $OUT

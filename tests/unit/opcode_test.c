@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * opcode_test.c - requests of every kind that libgr makes, by io_uring and by system calls: the
- * same results. Reaches op_do() inside the library.
+ * same results. Reaches op_do() inside the library. tests/lint.sh looks whether a kind is missing.
  */
 #include <fcntl.h>
 #include <netinet/in.h>
