@@ -53,6 +53,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -62,7 +63,7 @@
 
 #define EVENTS 64
 #define LOOK_CYCLES 60000 /* some 20 us */
-#define TABLE_MIN 64
+#define TABLE_MIN 512 /* a page */
 #define ALWAYS_READY (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM) /* files, as poll(2) has it */
 
 enum { REQ_QUEUED, REQ_WATCHED, REQ_OVER }; /* req->state */
@@ -90,6 +91,25 @@ struct epset {
 
 /* ---- setting up ---- */
 
+/*
+ * All zero, or NULL. Never malloc() in a runtime section: a thread that was held back inside
+ * malloc() has the allocator's lock and needs a P, which we would not give up.
+ */
+static struct req **new_table(unsigned int size)
+{
+	int saved = errno;
+	void *mem = mmap(NULL, size * sizeof(struct req *), PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	errno = saved;
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
+static void free_table(struct req **table, unsigned int size)
+{
+	munmap(table, size * sizeof(struct req *));
+}
+
 static void epoll_fini(struct p *p)
 {
 	struct epset *np = p->np;
@@ -100,7 +120,8 @@ static void epoll_fini(struct p *p)
 		close(np->epfd);
 	if (np->bell >= 0)
 		close(np->bell);
-	free(np->table);
+	if (np->table)
+		free_table(np->table, np->size);
 	free(np);
 	p->np = NULL;
 }
@@ -122,7 +143,7 @@ static int epoll_init(struct p *p)
 	if (np->epfd >= 0)
 		np->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	ret = np->bell < 0 ? -errno : 0;
-	np->table = calloc(np->size, sizeof(*np->table));
+	np->table = new_table(np->size);
 	if (!ret && !np->table)
 		ret = -ENOMEM;
 	if (ret)
@@ -151,7 +172,7 @@ static void append(struct epset *np, struct req *req)
 static void grow(struct epset *np)
 {
 	unsigned int old_size = np->size;
-	struct req **old = np->table, **table = calloc(2 * old_size, sizeof(*table));
+	struct req **old = np->table, **table = new_table(2 * old_size);
 
 	if (!table)
 		return;
@@ -165,7 +186,7 @@ static void grow(struct epset *np)
 			append(np, req);
 		}
 	}
-	free(old);
+	free_table(old, old_size);
 }
 
 static void remove_at(struct epset *np, struct req **at)
