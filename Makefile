@@ -23,7 +23,8 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 SRC := $(wildcard libgr/*.c) libgr/switch_x86_64.S
 OBJ := $(patsubst libgr/%,$(B)/obj/%.o,$(basename $(SRC)))
 PIC := $(patsubst libgr/%,$(B)/pic/%.o,$(basename $(SRC)))
-EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c)) $(B)/examples/httpd
+EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c)) \
+	$(B)/examples/httpd $(B)/examples/kv
 UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
 KTESTS := $(patsubst tests/kselftest/%.c,build/kselftest/%,$(wildcard tests/kselftest/*.c))
 
@@ -83,10 +84,14 @@ $(B)/$(SONAME): $(PIC) libgr/libgr.map
 
 # ---- examples and tests ----
 
-$(B)/examples/httpd: $(wildcard examples/httpd/*.[ch]) $(B)/libgr.a
+# of several files
+$(B)/examples/httpd: $(wildcard examples/httpd/*.[ch])
+$(B)/examples/httpd: EXAMPLE_LIBS := -lhttp_parser -lsqlite3
+$(B)/examples/kv: $(wildcard examples/kv/*.[ch])
+$(B)/examples/httpd $(B)/examples/kv: include/gr.h $(B)/libgr.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) -o $@ $(filter %.c,$^) $(B)/libgr.a \
-		$(LDFLAGS) -lhttp_parser -lsqlite3 $(LIBS)
+		$(LDFLAGS) $(EXAMPLE_LIBS) $(LIBS)
 
 $(B)/examples/%: examples/%.c $(B)/libgr.a
 	@mkdir -p $(@D)

@@ -98,7 +98,7 @@ spelling()
 {
     local files
     mapfile -t files < <(sources ! -name '*.o' -print)
-    codespell -L fro,parm,nd,inout,crate "${files[@]}"
+    codespell -L fro,parm,nd,inout,crate,exat "${files[@]}"
 }
 
 # Each package that setup.sh installs has its reason in docs/dependencies.md.
