@@ -193,8 +193,8 @@ kmod:
 
 test: $(UNIT) all
 	@$(MAKE) --no-print-directory -s DEBUG=1 build-debug/unit/debug_test
-	@tests/host.sh unit 60 $(UNIT) tests/readme.sh tests/docs.sh tests/report.sh tests/httpd.sh \
-		tests/bench/smoke.py; \
+	@KV_ROUNDS=10 tests/host.sh unit 60 $(UNIT) tests/readme.sh tests/docs.sh tests/report.sh tests/httpd.sh \
+		tests/kv.sh tests/bench/smoke.py; \
 		tests/host.sh misuse 60 build-debug/unit/debug_test; \
 		tests/tap.py build/unit.tap build/misuse.tap
 

@@ -78,6 +78,7 @@ patchelf         ties the newest kernel's compiler to the C library it came with
 linux-source-6.12  kselftest_harness.h, checkpatch.pl, semantic patches; debug kernels
 perl             runs checkpatch.pl
 spin             walks the models of the protocol
+redis-tools      redis-cli and redis-benchmark: clients of examples/kv
 strace           traces programs in the guests
 trace-cmd        records the module's tracepoints there
 bpftrace         computes with them
