@@ -275,7 +275,8 @@ struct m {
 	struct gr_hint_thread *hint;
 	const volatile struct gr_mirror_thread *mirror;
 	int tid;
-	void *alt_stack; /* crash.c */
+	pthread_t thread; /* joined by run.c: until then destructors of its values may run */
+	void *alt_stack;  /* crash.c */
 	struct m *all_next; /* sched.ms_lock */
 	uint32_t rng;	    /* own thread */
 	/* idle.c: 0 not polling, 1 waits in poll_p's ring, 2 a waker counted it as spinning */

@@ -45,7 +45,7 @@ static void wait_joined(int before)
 		syscall(SYS_futex, &nr_joined, FUTEX_WAIT_PRIVATE, before, NULL, NULL, 0);
 }
 
-/* the last one out wakes gr_run() */
+/* the last one out wakes gr_run(), which joins them */
 static void m_leave(void)
 {
 	if (atomic_fetch_sub(&sched.nr_ms, 1) == 1)
@@ -57,6 +57,7 @@ static void *m_main(void *arg)
 	struct m *m = arg;
 	int proc;
 
+	m->thread = pthread_self();
 	m->tid = syscall(SYS_gettid);
 	m->rng = m->tid * 2654435761u | 1;
 	m_set_self(m);
@@ -80,6 +81,7 @@ static void *m_main(void *arg)
 		crash_thread_end(m);
 		m_set_self(NULL);
 		free(m);
+		pthread_detach(pthread_self()); /* not in the list of those to be joined */
 	}
 	m_leave();
 	return NULL;
@@ -93,7 +95,6 @@ static int create(struct m *m)
 
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, M_STACK);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	ret = pthread_create(&thread, &attr, m_main, m);
 	pthread_attr_destroy(&attr);
 	return -ret;

@@ -5,7 +5,8 @@
  * The thread that calls gr_run() does not run goroutines: it waits. Stopping: every M leaves at
  * its next scheduling point. One that sits in a blocking call of user code cannot be stopped; it
  * is given STOP_MS, then the runtime's memory is left to it and gr_run() answers -EBUSY until it
- * is gone.
+ * is gone. The same for one whose end, where libraries destroy what they keep for it, takes longer
+ * than LEAVE_MS.
  */
 #include <errno.h>
 #include <limits.h>
@@ -228,6 +229,30 @@ static int start(const struct gr_opts *opts)
 
 /* ---- stop ---- */
 
+static struct m *ended_ms; /* joined; goroutines that were pinned still name them */
+
+/*
+ * All have left. What libraries keep for a thread is destroyed in it only now, and may use libgr:
+ * wait until they have ended. False: one takes too long; may be called again.
+ */
+static bool join_threads(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += LEAVE_MS / 1000;
+	while (sched.ms) {
+		struct m *m = sched.ms;
+
+		if (pthread_timedjoin_np(m->thread, NULL, &until))
+			return false;
+		sched.ms = m->all_next;
+		m->all_next = ended_ms;
+		ended_ms = m;
+	}
+	return true;
+}
+
 static void free_all(void)
 {
 	stack_walk_wait();
@@ -236,10 +261,10 @@ static void free_all(void)
 		netpoll_fini(&sched.procs[i]);
 		timers_fini(&sched.procs[i]);
 	}
-	while (sched.ms) {
-		struct m *m = sched.ms;
+	while (ended_ms) {
+		struct m *m = ended_ms;
 
-		sched.ms = m->all_next;
+		ended_ms = m->all_next;
 		free(m);
 	}
 	deadlock_stop();
@@ -261,7 +286,7 @@ static int in_user_code(void)
 	return n;
 }
 
-/* Every thread out; false: some are stuck in user code. */
+/* Every thread ended; false: some are stuck in user code. */
 static bool stop_threads(void)
 {
 	int n;
@@ -279,7 +304,7 @@ static bool stop_threads(void)
 		pin_stop();
 		futex_wait(&sched.nr_ms, n, 1);
 	}
-	return !n;
+	return !n && join_threads();
 }
 
 /* the last runtime left threads behind: gone by now? */
@@ -289,7 +314,7 @@ static int clear_leftovers(void)
 		return 0;
 	if (!atomic_exchange(&left_behind, false))
 		return -EBUSY;
-	if (atomic_load(&sched.nr_ms)) {
+	if (atomic_load(&sched.nr_ms) || !join_threads()) {
 		atomic_store(&left_behind, true);
 		return -EBUSY;
 	}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+/*
+ * threadend_test.c - when gr_run() returns, the threads that ran goroutines have ended: what a
+ * library keeps for each of them has been destroyed, and nothing of that library runs any more.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "gr.h"
+#include "tap.h"
+
+#define ROUNDS 20
+
+static pthread_key_t key;
+static _Atomic int made, destroyed;
+static struct gr_chan *late;
+
+/* slow, as one that gives memory back to a pool under a lock; and it may call libgr */
+static void destroy(void *value)
+{
+	struct timespec ms = { 0, 2000000 };
+
+	nanosleep(&ms, NULL);
+	gr_chan_send(late, value, GR_NOW);
+	atomic_fetch_add(&destroyed, 1);
+}
+
+static int use_library(void *unused)
+{
+	static char state;
+
+	(void)unused;
+	if (!pthread_getspecific(key)) {
+		pthread_setspecific(key, &state);
+		atomic_fetch_add(&made, 1);
+	}
+	return 0;
+}
+
+static int program(void *unused)
+{
+	struct gr_scope s;
+
+	(void)unused;
+	gr_scope_init(&s, 0);
+	for (int i = 0; i < 50; i++)
+		gr_scope_go(&s, use_library, NULL);
+	return gr_scope_wait(&s, GR_FOREVER);
+}
+
+int main(void)
+{
+	struct gr_opts opts = { .size = sizeof(opts), .nr_procs = 2 };
+	int failed = 0, missing = 0;
+
+	tap_limit(60);
+	if (pthread_key_create(&key, destroy) || gr_chan_new(&late, 1, 1))
+		return 1;
+	for (int i = 0; i < ROUNDS; i++) {
+		failed += gr_run(program, NULL, &opts) != 0;
+		missing += atomic_load(&made) != atomic_load(&destroyed);
+	}
+	tap_ok(!failed && atomic_load(&made) >= ROUNDS, "%d threads used a library", made);
+	tap_ok(!missing, "all of them had ended each time gr_run() returned (%d did not)", missing);
+	gr_chan_release(late);
+	return tap_done();
+}
