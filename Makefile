@@ -24,7 +24,7 @@ SRC := $(wildcard libgr/*.c) libgr/switch_x86_64.S
 OBJ := $(patsubst libgr/%,$(B)/obj/%.o,$(basename $(SRC)))
 PIC := $(patsubst libgr/%,$(B)/pic/%.o,$(basename $(SRC)))
 EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c)) \
-	$(B)/examples/httpd $(B)/examples/kv
+	$(B)/examples/httpd $(B)/examples/kv $(B)/examples/tls
 UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
 KTESTS := $(patsubst tests/kselftest/%.c,build/kselftest/%,$(wildcard tests/kselftest/*.c))
 
@@ -88,7 +88,9 @@ $(B)/$(SONAME): $(PIC) libgr/libgr.map
 $(B)/examples/httpd: $(wildcard examples/httpd/*.[ch])
 $(B)/examples/httpd: EXAMPLE_LIBS := -lhttp_parser -lsqlite3
 $(B)/examples/kv: $(wildcard examples/kv/*.[ch])
-$(B)/examples/httpd $(B)/examples/kv: include/gr.h $(B)/libgr.a
+$(B)/examples/tls: $(wildcard examples/tls/*.[ch])
+$(B)/examples/tls: EXAMPLE_LIBS := -lssl -lcrypto -lhttp_parser
+$(B)/examples/httpd $(B)/examples/kv $(B)/examples/tls: include/gr.h $(B)/libgr.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) -o $@ $(filter %.c,$^) $(B)/libgr.a \
 		$(LDFLAGS) $(EXAMPLE_LIBS) $(LIBS)
@@ -194,7 +196,7 @@ kmod:
 test: $(UNIT) all
 	@$(MAKE) --no-print-directory -s DEBUG=1 build-debug/unit/debug_test
 	@KV_ROUNDS=10 tests/host.sh unit 60 $(UNIT) tests/readme.sh tests/docs.sh tests/report.sh tests/httpd.sh \
-		tests/kv.sh tests/bench/smoke.py; \
+		tests/kv.sh tests/tls.sh tests/bench/smoke.py; \
 		tests/host.sh misuse 60 build-debug/unit/debug_test; \
 		tests/tap.py build/unit.tap build/misuse.tap
 

@@ -48,6 +48,7 @@ liburing-dev     io_uring, of libgr
 libsqlite3-dev   SQLite, a library that blocks, for the demonstration
 sqlite3          its shell: makes the database
 libhttp-parser-dev  HTTP parsing, for the demonstration
+libssl-dev       OpenSSL, for the example of HTTPS; signing of modules
 golang-go        the yardstick: Go's net/http
 golang-github-mattn-go-sqlite3-dev  SQLite for it
 wrk              HTTP load
@@ -83,6 +84,7 @@ strace           traces programs in the guests
 trace-cmd        records the module's tracepoints there
 bpftrace         computes with them
 mandoc           checks the pages of the manual
+openssl          its command: certificates, and a foreign peer for the example of HTTPS
 libdebuginfod1   library of gdb-minimal, which is unpacked: it would drive out an installed gdb
 libexpat1        the same
 libipt2          the same
@@ -92,7 +94,6 @@ bc               time constants of a kernel build
 flex             its configuration language
 bison            the same
 libelf-dev       objtool
-libssl-dev       signing of modules
 "
 BENCH_PACKAGES="
 gcc              compiles the library
@@ -489,7 +490,7 @@ get_gdb()
 }
 
 if ! command -v apt-get > /dev/null; then
-    die "no apt here: install gcc make liburing sqlite3 http-parser go wrk curl qemu-system-x86_64" \
+    die "no apt here: install gcc make liburing sqlite3 http-parser openssl go wrk curl qemu-system-x86_64" \
         "busybox cpio kmod e2fsprogs xz zstd python3 and unpack a 6.12 kernel with headers, or load gr.ko"
 fi
 mkdir -p "$CACHE"
