@@ -5,40 +5,37 @@
  * Job: HTTP/1.0 and 1.1 with keep-alive and pipelining. The bytes are parsed by libhttp-parser;
  * it is paused at the end of each message, so that the reply is out before the next request is
  * looked at: order is kept without a queue.
- * Callers: main.c starts conn_main() as a goroutine for each accepted descriptor.
- * Limits: MAX_HEADER (431), MAX_BODY (413), IDLE_TIMEOUT between requests (closed silently),
- * HEADER_TIMEOUT from a request's first byte to its end (408). Any error ends the connection.
+ * Callers: server.c starts a connection for each accepted descriptor.
+ * Limits: MAX_HEADER (431), MAX_BODY (413). A client has config.idle_ms for the first byte of a
+ * request, else it is closed silently; config.header_ms from there to the end of the header and
+ * config.body_ms to the end of the body, else 408: bytes that come one by one change nothing.
+ * Errors that leave it open where the next request begins end the connection.
  */
 #include <errno.h>
 #include <http_parser.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "httpd.h"
 
 struct conn {
-	int fd;
+	struct link link;
 	http_parser parser;
+	int64_t deadline; /* of what is being read */
 	/* the message being read */
-	bool begun, fresh, complete, keep_alive;
+	bool begun, complete, keep_alive;
 	int error; /* status of the reply to a message that cannot be served, or 0 */
 	int nr_host;
 	size_t header_bytes, body_bytes;
-	char field[8]; /* start of the header name being read, longer ones do not matter */
+	char field[16]; /* start of the name being read, longer ones do not matter */
 	size_t field_len;
 	bool in_value;
-	struct buf url;
-	/* the reply */
+	struct buf *value; /* where the value being read goes, or NULL */
+	struct buf url, range, if_range, if_none_match;
 	struct reply reply;
-	struct buf out;
-	time_t date_sec;
-	char date[40];
 	char in[MAX_HEADER];
 };
 
@@ -48,7 +45,8 @@ static int on_begin(http_parser *p)
 {
 	struct conn *c = p->data;
 
-	c->begun = c->fresh = true;
+	c->begun = true;
+	c->deadline = after_ms(config.header_ms);
 	c->complete = false;
 	c->error = 0;
 	c->nr_host = 0;
@@ -56,6 +54,9 @@ static int on_begin(http_parser *p)
 	c->field_len = 0;
 	c->in_value = false;
 	buf_reset(&c->url);
+	buf_reset(&c->range);
+	buf_reset(&c->if_range);
+	buf_reset(&c->if_none_match);
 	return 0;
 }
 
@@ -88,14 +89,38 @@ static int on_field(http_parser *p, const char *at, size_t n)
 	return count_header(c, n);
 }
 
+static bool field_is(const struct conn *c, const char *name)
+{
+	size_t n = strlen(name);
+
+	return c->field_len == n && !strncasecmp(c->field, name, n);
+}
+
+/* Several fields of one name are one list. */
+static void begin_value(struct conn *c)
+{
+	c->in_value = true;
+	c->value = NULL;
+	if (field_is(c, "host"))
+		c->nr_host++;
+	else if (field_is(c, "range"))
+		c->value = &c->range;
+	else if (field_is(c, "if-range"))
+		c->value = &c->if_range;
+	else if (field_is(c, "if-none-match"))
+		c->value = &c->if_none_match;
+	if (c->value && c->value->len)
+		buf_add(c->value, ", ", 2);
+}
+
 static int on_value(http_parser *p, const char *at, size_t n)
 {
 	struct conn *c = p->data;
 
-	(void)at;
-	if (!c->in_value && c->field_len == 4 && !strncasecmp(c->field, "host", 4))
-		c->nr_host++;
-	c->in_value = true;
+	if (!c->in_value)
+		begin_value(c);
+	if (c->value)
+		buf_add(c->value, at, n);
 	return count_header(c, n);
 }
 
@@ -103,11 +128,16 @@ static int on_headers_done(http_parser *p)
 {
 	struct conn *c = p->data;
 
+	c->deadline = after_ms(config.body_ms);
+	if (p->content_length != ULLONG_MAX && p->content_length > MAX_BODY) {
+		c->error = 413; /* without reading it */
+		return -1;
+	}
 	if (p->method != HTTP_GET && p->method != HTTP_HEAD)
 		c->error = 405;
 	else if (c->nr_host > 1 || (!c->nr_host && p->http_major == 1 && p->http_minor >= 1))
 		c->error = 400;
-	else if (c->url.failed)
+	else if (c->url.failed || c->range.failed || c->if_range.failed || c->if_none_match.failed)
 		c->error = 500;
 	return 0;
 }
@@ -144,99 +174,35 @@ static const http_parser_settings settings = {
 	.on_message_complete = on_complete,
 };
 
-/* ---- replies ---- */
-
-static const char *reason(int status)
-{
-	switch (status) {
-#define XX(num, name, string) \
-	case num:             \
-		return #string;
-		HTTP_STATUS_MAP(XX)
-#undef XX
-	}
-	return "Unknown";
-}
-
-static const char *date(struct conn *c)
-{
-	time_t now = time(NULL);
-	struct tm tm;
-
-	if (now != c->date_sec) {
-		c->date_sec = now;
-		strftime(c->date, sizeof(c->date), "%a, %d %b %Y %H:%M:%S GMT",
-			 gmtime_r(&now, &tm));
-	}
-	return c->date;
-}
-
-static int send_file(struct conn *c)
-{
-	off_t off = 0;
-	ssize_t n;
-
-	while (off < c->reply.file_size) {
-		size_t want = sizeof(c->in);
-		char chunk[sizeof(c->in)];
-
-		if ((off_t)want > c->reply.file_size - off)
-			want = c->reply.file_size - off;
-		n = gr_pread(c->reply.file, chunk, want, off, GR_FOREVER);
-		if (n <= 0) /* it became shorter: the promised length cannot be kept */
-			return n ? (int)n : -EIO;
-		n = gr_write_all(c->fd, chunk, n, gr_after(WRITE_TIMEOUT));
-		if (n < 0)
-			return n;
-		off += n;
-	}
-	return 0;
-}
-
-static int send_reply(struct conn *c, bool head)
-{
-	struct reply *r = &c->reply;
-	const char *type = r->file >= 0 ? "application/octet-stream" : "text/plain; charset=utf-8";
-	long long len = r->file >= 0 ? (long long)r->file_size : (long long)r->body.len;
-	ssize_t n;
-
-	if (r->body.failed)
-		return -ENOMEM;
-	buf_reset(&c->out);
-	buf_printf(&c->out, "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\n", r->status,
-		   reason(r->status), date(c), type);
-	buf_printf(&c->out, "Content-Length: %lld\r\n%s%s\r\n", len,
-		   r->status == 405 ? "Allow: GET, HEAD\r\n" : "",
-		   c->keep_alive ? "" : "Connection: close\r\n");
-	if (!head)
-		buf_add(&c->out, r->body.data, r->body.len);
-	if (c->out.failed)
-		return -ENOMEM;
-	n = gr_write_all(c->fd, c->out.data, c->out.len, gr_after(WRITE_TIMEOUT));
-	if (n < 0)
-		return n;
-	return r->file >= 0 && !head ? send_file(c) : 0;
-}
+/* ---- requests ---- */
 
 static int send_error(struct conn *c, int status)
 {
 	bool head = c->complete && c->parser.method == HTTP_HEAD;
 
 	c->keep_alive = c->keep_alive && status == 405 && c->complete;
-	reply_text(&c->reply, status, "%s", reason(status));
-	return send_reply(c, head);
+	reply_begin(&c->reply);
+	reply_text(&c->reply, status, "%s", reply_reason(status));
+	if (status == 405)
+		buf_printf(&c->reply.fields, "Allow: GET, HEAD\r\n");
+	return reply_send(&c->reply, c->link.fd, head, c->keep_alive);
 }
 
-/* ---- requests ---- */
+static const char *text_or_null(const struct buf *b)
+{
+	return b->len ? b->data : NULL;
+}
 
 static int serve(struct conn *c)
 {
+	struct request req = {
+		.head = c->parser.method == HTTP_HEAD,
+		.range = text_or_null(&c->range),
+		.if_range = text_or_null(&c->if_range),
+		.if_none_match = text_or_null(&c->if_none_match),
+	};
 	struct http_parser_url u;
-	struct request req = {0};
-	int ret;
 
-	buf_reset(&c->reply.body);
-	c->reply.file = -1;
 	if (c->error)
 		return send_error(c, c->error);
 	http_parser_url_init(&u);
@@ -249,11 +215,10 @@ static int serve(struct conn *c)
 		req.query = c->url.data + u.field_data[UF_QUERY].off;
 		req.query_len = u.field_data[UF_QUERY].len;
 	}
+	reply_begin(&c->reply);
 	route(&req, &c->reply);
-	ret = send_reply(c, c->parser.method == HTTP_HEAD);
-	if (c->reply.file >= 0)
-		gr_close(c->reply.file);
-	return ret;
+	c->keep_alive = c->keep_alive && !server_draining();
+	return reply_send(&c->reply, c->link.fd, req.head, c->keep_alive);
 }
 
 /* a well-formed word that is no method of HTTP, as against noise */
@@ -277,8 +242,6 @@ static int bad_message(struct conn *c, const char *data, size_t n)
 	else if (e == HPE_INVALID_METHOD && looks_like_method(data, n))
 		status = 405;
 	c->keep_alive = false;
-	buf_reset(&c->reply.body);
-	c->reply.file = -1;
 	send_error(c, status);
 	return -EPROTO;
 }
@@ -298,32 +261,38 @@ static int feed(struct conn *c, const char *data, size_t n)
 		if (serve(c) || !c->keep_alive)
 			return -ECONNRESET;
 		c->complete = false;
+		c->deadline = after_ms(config.idle_ms);
 		data += used;
 		n -= used;
 	}
 	return 0;
 }
 
+static ssize_t read_some(struct conn *c)
+{
+	int64_t deadline = c->deadline;
+	ssize_t n;
+
+	atomic_store(&c->link.idle, !c->begun);
+	if (!c->begun && server_draining())
+		deadline = GR_NOW; /* only what is there already */
+	n = gr_read(c->link.fd, c->in, sizeof(c->in), deadline);
+	atomic_store(&c->link.idle, false);
+	return n;
+}
+
 static void conn_loop(struct conn *c)
 {
-	int64_t deadline = gr_after(IDLE_TIMEOUT);
+	ssize_t n;
 
-	for (;;) {
-		ssize_t n = gr_read(c->fd, c->in, sizeof(c->in), deadline);
-
+	c->deadline = after_ms(config.idle_ms);
+	do {
+		n = read_some(c);
 		if (n == -ETIMEDOUT && c->begun) {
-			reply_text(&c->reply, 408, "%s", reason(408));
 			c->keep_alive = false;
-			send_reply(c, false);
+			send_error(c, 408);
 		}
-		if (n <= 0 || feed(c, c->in, n))
-			return;
-		if (!c->begun)
-			deadline = gr_after(IDLE_TIMEOUT);
-		else if (c->fresh)
-			deadline = gr_after(HEADER_TIMEOUT);
-		c->fresh = false;
-	}
+	} while (n > 0 && !feed(c, c->in, n));
 }
 
 /*
@@ -334,28 +303,39 @@ static void linger(struct conn *c)
 {
 	int64_t deadline = gr_after(GR_SEC);
 
-	shutdown(c->fd, SHUT_WR);
-	while (gr_read(c->fd, c->in, sizeof(c->in), deadline) > 0)
+	gr_shutdown(c->link.fd, SHUT_WR);
+	while (gr_read(c->link.fd, c->in, sizeof(c->in), deadline) > 0)
 		;
 }
 
-void conn_main(void *arg)
+static void conn_main(void *arg)
+{
+	struct conn *c = arg;
+
+	server_enter(&c->link);
+	conn_loop(c);
+	linger(c);
+	server_leave(&c->link);
+	buf_free(&c->url);
+	buf_free(&c->range);
+	buf_free(&c->if_range);
+	buf_free(&c->if_none_match);
+	reply_free(&c->reply);
+	free(c);
+}
+
+int conn_start(int fd)
 {
 	struct conn *c = calloc(1, sizeof(*c));
-	int fd = (int)(intptr_t)arg, one = 1;
+	int ret;
 
-	if (c) {
-		c->fd = fd;
-		c->reply.file = -1;
-		c->parser.data = c;
-		http_parser_init(&c->parser, HTTP_REQUEST);
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		conn_loop(c);
-		linger(c);
-		buf_free(&c->url);
-		buf_free(&c->out);
-		buf_free(&c->reply.body);
+	if (!c)
+		return -ENOMEM;
+	c->link.fd = fd;
+	c->parser.data = c;
+	http_parser_init(&c->parser, HTTP_REQUEST);
+	ret = gr_go(conn_main, c);
+	if (ret)
 		free(c);
-	}
-	gr_close(fd);
+	return ret;
 }

@@ -10,13 +10,12 @@
  * /block?ms=N   sleeps in nanosleep()
  * /stats        what the runtime counts
  *
- * SIGINT and SIGTERM are blocked in every thread and taken by one plain thread that waits for
- * them; it tells the first goroutine through a channel, which ends the program with status 0.
+ * SIGINT and SIGTERM are blocked in every thread; the first goroutine waits for them, and ends the
+ * program with status 0 when the connections have ended, or did not in time (server.c).
  */
 #include <errno.h>
 #include <getopt.h>
 #include <http_parser.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,13 +24,37 @@
 
 #include "httpd.h"
 
-struct config config = {.port = "8080"};
+struct config config = {
+	.port = "8080",
+	.max_conns = 10000,
+	.idle_ms = 60000,
+	.header_ms = 10000,
+	.body_ms = 10000,
+	.write_ms = 30000,
+	.drain_ms = 10000,
+};
 
-static struct gr_chan *stop;
+/* options with a number */
+static const struct {
+	const char *name;
+	int *value, lo, hi;
+} numbers[] = {
+	{"procs", &config.procs, 1, 256},
+	{"max-conns", &config.max_conns, 1, 1000000},
+	{"idle-ms", &config.idle_ms, 1, 3600000},
+	{"header-ms", &config.header_ms, 1, 3600000},
+	{"body-ms", &config.body_ms, 1, 3600000},
+	{"write-ms", &config.write_ms, 1, 3600000},
+	{"drain-ms", &config.drain_ms, 1, 3600000},
+};
+
+#define NR_NUMBERS ((int)(sizeof(numbers) / sizeof(numbers[0])))
 
 static int usage(FILE *to)
 {
-	fputs("usage: httpd [--host ADDR] [--port PORT] [--root DIR] [--db FILE] [--procs N]\n",
+	fputs("usage: httpd [--host ADDR] [--port PORT] [--root DIR] [--db FILE] [--procs N]\n"
+	      "             [--max-conns N] [--idle-ms N] [--header-ms N] [--body-ms N]\n"
+	      "             [--write-ms N] [--drain-ms N]\n",
 	      to);
 	return to == stdout ? 0 : 1;
 }
@@ -48,42 +71,47 @@ static bool parse_int(const char *s, int lo, int hi, int *value)
 }
 
 /* 0 go on; else the exit status + 1 */
+static int parse_number(int i, const char *text)
+{
+	if (parse_int(text, numbers[i].lo, numbers[i].hi, numbers[i].value))
+		return 0;
+	fprintf(stderr, "httpd: --%s %s: not in %d..%d\n", numbers[i].name, text, numbers[i].lo,
+		numbers[i].hi);
+	return 2;
+}
+
+/* the same */
 static int parse_args(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"host", 1, NULL, 'h'},
-		{"port", 1, NULL, 'p'},
-		{"root", 1, NULL, 'r'},
-		{"db", 1, NULL, 'd'},
-		{"procs", 1, NULL, 'n'},
-		{"help", 0, NULL, '?' + 128},
-		{0},
+	static struct option options[NR_NUMBERS + 6] = {
+		{"host", 1, NULL, 'h'}, {"port", 1, NULL, 'p'}, {"root", 1, NULL, 'r'},
+		{"db", 1, NULL, 'd'},	{"help", 0, NULL, 'u'},
 	};
-	int c, port;
+	int c, port, ret = 0;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'h') {
+	for (int i = 0; i < NR_NUMBERS; i++)
+		options[5 + i] = (struct option){numbers[i].name, 1, NULL, 256 + i};
+	while (!ret && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 'h')
 			config.host = optarg;
-		} else if (c == 'p') {
+		else if (c == 'p')
 			config.port = optarg;
-		} else if (c == 'r') {
+		else if (c == 'r')
 			config.root = optarg;
-		} else if (c == 'd') {
+		else if (c == 'd')
 			config.db = optarg;
-		} else if (c == 'n') {
-			if (!parse_int(optarg, 1, 256, &config.procs)) {
-				fprintf(stderr, "httpd: --procs %s: not in 1..256\n", optarg);
-				return 2;
-			}
-		} else {
+		else if (c >= 256)
+			ret = parse_number(c - 256, optarg);
+		else
 			return usage(c == '?' ? stderr : stdout) + 1;
-		}
 	}
-	if (!parse_int(config.port, 0, 65535, &port)) {
+	if (!ret && !parse_int(config.port, 0, 65535, &port)) {
 		fprintf(stderr, "httpd: --port %s: not in 0..65535\n", config.port);
 		return 2;
 	}
-	return optind < argc ? usage(stderr) + 1 : 0;
+	if (!ret && optind < argc)
+		return usage(stderr) + 1;
+	return ret;
 }
 
 static int check_dirs(void)
@@ -95,61 +123,6 @@ static int check_dirs(void)
 		return -ENOENT;
 	}
 	return config.db ? sql_init() : 0;
-}
-
-static void *signal_thread(void *set)
-{
-	char byte = 0;
-	int sig;
-
-	sigwait(set, &sig);
-	gr_chan_send(stop, &byte, GR_FOREVER);
-	return NULL;
-}
-
-static void accept_loop(void *arg)
-{
-	int lfd = (int)(intptr_t)arg;
-
-	for (;;) {
-		int fd = gr_accept(lfd, GR_FOREVER);
-
-		if (fd < 0) {
-			/* out of descriptors or memory, or a client that left: others may go */
-			if (fd != -ECONNABORTED && fd != -EINTR)
-				gr_sleep(gr_after(50 * GR_MS));
-			continue;
-		}
-		if (gr_go(conn_main, (void *)(intptr_t)fd))
-			gr_close(fd);
-	}
-}
-
-static int main_goroutine(void *arg)
-{
-	struct gr_info info = {.size = sizeof(info)};
-	int lfd = gr_tcp_listen(config.host, config.port, 1024);
-	pthread_t thread;
-	int ret;
-
-	if (lfd < 0) {
-		fprintf(stderr, "httpd: cannot listen on %s port %s: %s\n",
-			config.host ? config.host : "*", config.port, strerrordesc_np(-lfd));
-		return 1;
-	}
-	ret = pthread_create(&thread, NULL, signal_thread, arg);
-	if (!ret)
-		ret = -gr_go(accept_loop, (void *)(intptr_t)lfd);
-	if (ret) {
-		fprintf(stderr, "httpd: cannot start: %s\n", strerrordesc_np(ret));
-		return 1;
-	}
-	gr_info(&info);
-	fprintf(stderr, "httpd: port %d, %d procs, backend %s\n", gr_tcp_port(lfd), info.nr_procs,
-		info.backend);
-	gr_chan_recv(stop, NULL, GR_FOREVER);
-	gr_close(lfd);
-	return 0;
 }
 
 int main(int argc, char **argv)
@@ -168,10 +141,8 @@ int main(int argc, char **argv)
 	sigaddset(&set, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	http_parser_set_max_header_size(MAX_HEADER);
-	ret = gr_chan_new(&stop, 1, 1);
 	opts.nr_procs = config.procs;
-	if (!ret)
-		ret = gr_run(main_goroutine, &set, &opts);
+	ret = gr_run(server_main, &set, &opts);
 	sql_fini();
 	return ret ? 1 : 0;
 }

@@ -2,39 +2,18 @@
 /*
  * routes.c - what each path answers.
  *
- * Two kinds of waiting on purpose. /file goes through gr_open() and gr_pread(), calls that libgr
- * knows. /block, /lookup and /sql call into the C library and into SQLite, which know nothing of
- * goroutines and block the thread.
- *
- * /file: a name is decoded first and checked then. Empty, "." and ".." components, a leading
- * slash and NUL bytes are refused, and the last component may not be a symbolic link; links in
- * the middle are followed, for whoever owns the directory has put them there.
+ * Two kinds of waiting on purpose. /file (file.c) goes through gr_open() and gr_sendfile(), which
+ * libgr knows. /block, /lookup and /sql call into the C library and into SQLite, which know
+ * nothing of goroutines and block the thread.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "httpd.h"
-
-void reply_text(struct reply *r, int status, const char *fmt, ...)
-{
-	char line[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	r->status = status;
-	buf_reset(&r->body);
-	buf_printf(&r->body, "%s\n", line);
-}
 
 /* 0, or a reply has been written */
 static int parameter(const struct request *req, const char *key, struct buf *value, struct reply *r)
@@ -58,62 +37,11 @@ static void hello(const struct request *req, struct reply *r)
 	buf_add(&r->body, text, sizeof(text) - 1);
 }
 
-static bool name_is_safe(const char *name)
-{
-	for (;;) {
-		size_t n = strcspn(name, "/");
-
-		if (n == 0 || (n == 1 && name[0] == '.') || (n == 2 && !memcmp(name, "..", 2)))
-			return false;
-		if (!name[n])
-			return true;
-		name += n + 1;
-	}
-}
-
-static int open_regular(const char *path, off_t *size)
-{
-	int fd = gr_open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
-	struct stat st;
-
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
-		gr_close(fd);
-		return -ENOENT;
-	}
-	*size = st.st_size;
-	return fd;
-}
-
 static void file(const struct request *req, struct reply *r)
 {
-	const char *raw = req->path + strlen("/file/");
-	struct buf path = {0};
-	size_t root_len;
-	int ret = -ENOENT;
+	size_t n = strlen("/file/");
 
-	if (!config.root) {
-		reply_text(r, 404, "no directory is served: start with --root");
-		return;
-	}
-	buf_printf(&path, "%s/", config.root);
-	root_len = path.len;
-	ret = url_decode(&path, raw, req->path + req->path_len - raw, false);
-	if (!ret && !name_is_safe(path.data + root_len))
-		ret = -EINVAL;
-	if (!ret)
-		r->file = ret = open_regular(path.data, &r->file_size);
-	buf_free(&path);
-	if (ret >= 0)
-		return;
-	r->file = -1;
-	if (ret == -EINVAL)
-		reply_text(r, 400, "bad file name");
-	else if (ret == -EMFILE || ret == -ENFILE || ret == -ENOMEM || ret == -EIO)
-		reply_text(r, 500, "%s", strerrordesc_np(-ret));
-	else
-		reply_text(r, 404, "no such file");
+	file_reply(req, req->path + n, req->path_len - n, r);
 }
 
 static void sql(const struct request *req, struct reply *r)
@@ -189,6 +117,7 @@ static void stats(const struct request *req, struct reply *r)
 	}
 	buf_printf(b, "backend %s\nprocs %d\nthreads %d\ngoroutines %d\nidle %d\n", i.backend,
 		   i.nr_procs, i.nr_threads, i.nr_goroutines, i.nr_idle);
+	buf_printf(b, "netpoll %s\nconnections %d\n", i.netpoll, server_conns());
 	buf_printf(b, "handoffs %llu\nblocks %llu\nsteals %llu\n", (unsigned long long)i.handoffs,
 		   (unsigned long long)i.blocks, (unsigned long long)i.steals);
 	buf_printf(b, "schedules %llu\nring_enters %llu\n", (unsigned long long)i.schedules,
@@ -217,7 +146,6 @@ void route(const struct request *req, struct reply *r)
 {
 	size_t i;
 
-	r->status = 200;
 	for (i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
 		if (matches(req, routes[i].path)) {
 			routes[i].fn(req, r);

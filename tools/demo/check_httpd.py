@@ -49,8 +49,8 @@ def raw(*chunks):
     return out
 
 
-def get(target, method="GET"):
-    return raw(f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+def get(target, method="GET", more=""):
+    return raw(f"{method} {target} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode())
 
 
 def sql(text):
@@ -102,6 +102,10 @@ def messages():
     is_reply("long header", raw(GET[:-2] + b"X: " + long + b"\r\n\r\n"), 431)
     is_reply("long target", raw(b"GET /" + long + GET[5:]), 431)
     is_reply("many headers", raw(GET[:-2] + b"X: a\r\n" * 100000 + b"\r\n"), 431)
+    is_reply("a body that says it is long",
+             raw(GET[:-2] + b"Content-Length: 99999999999\r\n\r\n"), 413)
+    is_reply("a long body in chunks", raw(GET[:-2] + b"Transfer-Encoding: chunked\r\n\r\n" +
+                                          (b"2000\r\n" + b"x" * 8192 + b"\r\n") * 9), 413)
     is_reply("long body", raw(GET[:-2] + b"Content-Length: 100000\r\n\r\n" + b"x" * 100000), 413)
     out = raw(GET * 500 + b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n")
     ok(out.count(HELLO) == 500 and out.endswith(b"no such page\n"), "pipelining, in order", out)
@@ -111,6 +115,44 @@ def messages():
     ok(out.count(HELLO) == 3, "byte by byte", out)
     out = raw(post + GET)
     ok(out.count(b"HTTP/1.1 405") == 1 and out.endswith(HELLO), "405 keeps the connection", out)
+
+
+def parts():
+    """of /file/a.txt, which is b"content\\n\""""
+    def part(value, status, body, where=b"", more="", method="GET"):
+        out = get("/file/a.txt", method, f"Range: {value}\r\n{more}")
+        is_reply(f"range '{value}' {more.strip()} {method}", out, status, body)
+        ok((b"\r\nContent-Range: bytes " + where + b"\r\n" in out) == bool(where), "... where", out)
+
+    etag = re.search(r"ETag: (\S+)", get("/file/a.txt").decode())[1]
+    for value, body, where in (("bytes=0-2", b"con", b"0-2/8"), ("bytes=7-7", b"\n", b"7-7/8"),
+                               ("bytes=4-", b"ent\n", b"4-7/8"), ("bytes=-3", b"nt\n", b"5-7/8"),
+                               ("bytes=-99", b"content\n", b"0-7/8"),
+                               ("bytes=6-99999999999999999999", b"t\n", b"6-7/8")):
+        part(value, 206, body, where)
+    for value in ("bytes=8-", "bytes=99-100", "bytes=-0", "bytes=99999999999999999999-"):
+        part(value, 416, b"", b"*/8")
+    for value in ("bytes=5-2", "bytes=99-98", "bytes=0-1,4-5", "bytes=", "bytes=-", "bytes=x",
+                  "bytes=1-2x", "bytes=--1", "bytes=+1-2", "lines=1-2", "0-2"):
+        part(value, 200, b"content\n")
+    part("bytes=0-2", 200, b"", method="HEAD")
+    part("bytes=0-2", 206, b"con", b"0-2/8", f"If-Range: {etag}\r\n")
+    part("bytes=0-2", 200, b"content\n", more='If-Range: "other"\r\n')
+    part("bytes=0-2", 304, b"", more=f"If-None-Match: {etag}\r\n")
+    for value in (etag, "W/" + etag, "*", f'"a", "b,{etag[1:-1]}" , {etag}',
+                  f'"a"\r\nIf-None-Match: {etag}'):
+        out = get("/file/a.txt", more=f"If-None-Match: {value}\r\n")
+        is_reply(f"{value!r} matches", out, 304, b"")
+        ok(etag.encode() in out and b"Content-Length" not in out, "... and is named", out)
+    for value in ('"a"', etag[:-1], etag[1:], "x", f'"a" {etag[1:-1]}', ""):
+        is_reply(f"{value!r} does not match",
+                 get("/file/a.txt", more=f"If-None-Match: {value}\r\n"), 200, b"content\n")
+    out = raw(b"".join(f"{m} {t} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode() for m, t, more in (
+        ("GET", "/file/a.txt", "Range: bytes=0-2\r\n"), ("HEAD", "/file/a.txt", ""),
+        ("GET", "/file/a.txt", f"If-None-Match: {etag}\r\n"), ("GET", "/file/none", ""),
+        ("GET", "/file/a.txt", "Range: bytes=9-\r\n"), ("GET", "/file/a.txt", ""))))
+    ok(re.findall(rb"HTTP/1.1 (\d+)", out) == [b"206", b"200", b"304", b"404", b"416", b"200"] and
+       out.endswith(b"\r\ncontent\n"), "all of them in one stream", out)
 
 
 def database():
@@ -171,6 +213,7 @@ def main():
         port = int(m[1])
         messages()
         files(f"{tmp}/root")
+        parts()
         database()
         blocking()
         refusals(tmp)
