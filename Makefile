@@ -242,7 +242,7 @@ print-tsan:
 print-tsan-epoll:
 	@echo $(TSAN_EPOLL_UNIT)
 
-build-tests: $(UNIT) $(KTESTS) $(B)/taste
+build-tests: $(UNIT) $(KTESTS) $(B)/taste $(B)/unit/idle10k
 
 print-unit:
 	@echo $(UNIT)

@@ -37,9 +37,10 @@ tests/model/run.sh > build/model.log 2>&1 &
 step "unit tests on this machine"
 tests/host.sh unit 120 "${UNIT[@]}"
 tests/host.sh system 120 tests/readme.sh tests/docs.sh tests/report.sh tests/httpd.sh tests/kv.sh \
-    tests/tls.sh tests/bench/smoke.py
+    tests/tls.sh build/unit/idle10k tests/bench/smoke.py
 step "... without io_uring"
-GR_NETPOLL=epoll tests/host.sh unit-epoll 120 "${EPOLL[@]}" tests/httpd.sh tests/tls.sh
+GR_NETPOLL=epoll tests/host.sh unit-epoll 120 "${EPOLL[@]}" tests/httpd.sh tests/tls.sh \
+    build/unit/idle10k
 step "unit tests with sanitizers"
 $MAKE SAN=address,undefined build-unit build-address,undefined/examples/tls > build/asan.log 2>&1 || cat build/asan.log
 TLS=build-address,undefined/examples/tls tests/host.sh asan 300 "${ASAN[@]}" tests/tls.sh
