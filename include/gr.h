@@ -69,8 +69,8 @@ struct gr_opts {
  * it did: other goroutines end with it, as in Go. opts may be NULL. One runtime at a time.
  * -EBUSY one is running, or a goroutine of the last one still sits in a system call;
  * -EINVAL bad opts or a bad GR_* variable; -ENODEV GR_BACKEND=kmod without /dev/gr; -ENOSYS
- * GR_NETPOLL=uring without io_uring; -ENOMEM; -EAGAIN no thread. A sentence that says why goes to
- * stderr.
+ * GR_NETPOLL=uring without io_uring, as of Linux 6.0; -ENOMEM; -EAGAIN no thread. A sentence that
+ * says why goes to stderr.
  * -EDEADLK all goroutines were asleep, and nothing could have woken one: no timer, no I/O, no
  * thread of the program beside the runtime's. Every goroutine was listed on stderr. [any, not g]
  */
@@ -101,6 +101,7 @@ struct gr_info {
 	size_t size;		/* in: sizeof(struct gr_info) */
 	const char *backend;	/* "kmod" or "futex" */
 	const char *netpoll;	/* how it waits for I/O: "uring" or "epoll" */
+	const char *netpoll_uses; /* means of the kernel's that not all have: words */
 	const char *guard;	/* what catches a stack overflow: "madvise", "mprotect", "canary" */
 	int nr_procs;		/* now, see gr_set_procs() */
 	int max_procs;

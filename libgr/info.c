@@ -24,6 +24,7 @@ int gr_info(struct gr_info *info)
 		.size = sizeof(*info),
 		.backend = sched.ops->name,
 		.netpoll = netpoll->name,
+		.netpoll_uses = netpoll->uses,
 		.guard = stack_guard_name(),
 		.nr_procs = atomic_load(&sched.active_procs),
 		.max_procs = sched.nr_procs,

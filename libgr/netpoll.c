@@ -2,8 +2,8 @@
 /*
  * netpoll.c - which I/O back end the runtime uses: GR_NETPOLL=uring|epoll|auto.
  *
- * Callers: gr_run(), before there are threads and Ps. auto: io_uring when a ring can be had, else
- * epoll; which one it is gr_info() tells.
+ * Callers: gr_run(), before there are threads and Ps. auto: io_uring when a ring can be had that can
+ * do all that is needed, else epoll; which one it is gr_info() tells.
  */
 #include <errno.h>
 #include <string.h>

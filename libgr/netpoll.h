@@ -21,6 +21,7 @@ struct req;
 /* What each function does stands at the call of the same name, below and in op.h. */
 struct netpoll_ops {
 	const char *name;
+	const char *uses; /* of what is not in every kernel: words, for gr_info() */
 	/* Requests other than IORING_OP_POLL_ADD fail: op_call.c does them by system calls. */
 	bool polls_only;
 	/* Can this back end work here? Else -errno, and why. NULL: it always can. */

@@ -547,6 +547,7 @@ static void epoll_wake(struct p *p, struct m *target)
 
 const struct netpoll_ops netpoll_epoll = {
 	.name = "epoll",
+	.uses = "oneshot eventfd",
 	.polls_only = true,
 	.init = epoll_init,
 	.fini = epoll_fini,

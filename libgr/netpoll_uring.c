@@ -58,9 +58,34 @@ static int ring_init(struct io_uring *ring, unsigned int sq, unsigned int cq)
 	return io_uring_queue_init_params(sq, ring, &params);
 }
 
+/*
+ * Which of the things that this file is built on the kernel has not; NULL: none. The latest of
+ * them came with Linux 6.0.
+ */
+static const char *missing(struct io_uring *ring)
+{
+	const unsigned int features = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG |
+				      IORING_FEAT_CQE_SKIP;
+	/* of a request that does not exist */
+	struct io_uring_sync_cancel_reg reg = { .addr = (uint64_t)(uintptr_t)ring };
+	struct io_uring_probe *probe;
+	bool message;
+
+	if ((ring->features & features) != features)
+		return "IORING_FEAT_CQE_SKIP";
+	probe = io_uring_get_probe_ring(ring);
+	message = probe && io_uring_opcode_supported(probe, IORING_OP_MSG_RING);
+	io_uring_free_probe(probe);
+	if (!message)
+		return "IORING_OP_MSG_RING";
+	return io_uring_register_sync_cancel(ring, &reg) == -ENOENT ? NULL :
+								      "IORING_REGISTER_SYNC_CANCEL";
+}
+
 static int uring_probe(char *why, size_t size)
 {
 	int ret = shared.ready ? 0 : ring_init(&shared.ring, 64, 128);
+	const char *lack;
 
 	if (ret == -ENOSYS || ret == -EPERM || ret == -EACCES) {
 		snprintf(why, size, "io_uring is switched off here (sysctl "
@@ -70,6 +95,12 @@ static int uring_probe(char *why, size_t size)
 	if (ret) {
 		snprintf(why, size, "cannot set up an io_uring: error %d", -ret);
 		return ret;
+	}
+	lack = shared.ready ? NULL : missing(&shared.ring);
+	if (lack) {
+		io_uring_queue_exit(&shared.ring);
+		snprintf(why, size, "this kernel's io_uring has no %s; Linux 6.0 has all", lack);
+		return -ENOSYS;
 	}
 	shared.ready = true;
 	return 0;
@@ -283,6 +314,7 @@ static void uring_fini(struct p *p)
 
 const struct netpoll_ops netpoll_uring = {
 	.name = "uring",
+	.uses = "ext-arg cqe-skip msg-ring sync-cancel",
 	.probe = uring_probe,
 	.init = uring_init,
 	.fini = uring_fini,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * noring_test.c - io_uring switched off (here by seccomp, as in many containers): gr_run() takes
- * epoll instead, unless GR_NETPOLL=uring; then it says so in one sentence and returns -ENOSYS.
+ * noring_test.c - io_uring switched off (here by seccomp, as in many containers), or that of an old
+ * kernel: gr_run() takes epoll instead, unless GR_NETPOLL=uring; then it says so in one sentence and
+ * returns -ENOSYS.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -15,6 +16,14 @@
 #include "gr.h"
 #include "tap.h"
 
+static int filter(struct sock_filter *code, unsigned short n)
+{
+	struct sock_fprog prog = { n, code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+}
+
 static int forbid_io_uring(void)
 {
 	struct sock_filter code[] = {
@@ -23,10 +32,23 @@ static int forbid_io_uring(void)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog prog = { sizeof(code) / sizeof(code[0]), code };
 
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+	return filter(code, sizeof(code) / sizeof(code[0]));
+}
+
+/* as Linux 5.19: IORING_REGISTER_SYNC_CANCEL, 24, is no number of a request */
+static int make_old(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_register, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 24, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+
+	return filter(code, sizeof(code) / sizeof(code[0]));
 }
 
 static int by_epoll(void *unused)
@@ -36,7 +58,7 @@ static int by_epoll(void *unused)
 	char c;
 
 	(void)unused;
-	if (gr_info(&info) || strcmp(info.netpoll, "epoll") || pipe(p))
+	if (gr_info(&info) || strcmp(info.netpoll, "epoll") || !*info.netpoll_uses || pipe(p))
 		return 1;
 	if (gr_read(p[0], &c, 1, gr_after(GR_MS)) != -ETIMEDOUT)
 		return 2;
@@ -83,10 +105,17 @@ int main(void)
 	ret = run_with("no such", said, sizeof(said));
 	tap_ok(ret == -EINVAL && one_sentence(said, "GR_NETPOLL=no such"), "a bad value: EINVAL, "
 	       "and one sentence that says so");
-	if (forbid_io_uring()) {
+	if (make_old()) {
 		tap_skip("io_uring forbidden", "this kernel has no seccomp filters");
 		return tap_done();
 	}
+	ret = run_with("uring", said, sizeof(said));
+	tap_ok(ret == -ENOSYS && one_sentence(said, "IORING_REGISTER_SYNC_CANCEL"),
+	       "an io_uring that lacks something, but it must be: ENOSYS, and what it is");
+	ret = run_with("auto", said, sizeof(said));
+	tap_ok(ret == 0 && !*said, "auto: epoll, and nothing is said: %d", ret);
+	if (forbid_io_uring())
+		return 1;
 	ret = run_with("uring", said, sizeof(said));
 	tap_ok(ret == -ENOSYS, "no io_uring, but it must be: ENOSYS");
 	tap_ok(one_sentence(said, "io_uring"), "... and one sentence that says so");
