@@ -123,6 +123,9 @@ struct gr_proc_info {
 	int timers;		/* timers pending now */
 	int free;		/* stacks kept for the next goroutines */
 	uint64_t schedules, steals, handoffs, ring_enters, timers_fired;
+	/* requests begun in its ring; results taken off it, and how many of these by others than who
+	 * held it; calls that found what they wanted and needed no request */
+	uint64_t io_requests, io_completions, io_stolen, io_at_once;
 };
 /* Fill *info about one P, 0..max_procs-1. -EINVAL; -ENXIO no runtime. [any] */
 int gr_proc_info(int proc, struct gr_proc_info *info);

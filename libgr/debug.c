@@ -4,7 +4,7 @@
  *
  *	GR_DEBUG=shuffle[,seed=N]	goroutines run in another order than usual
  *	GR_DEBUG=migrate		after each call a goroutine is on another thread, if it can
- *	GR_TRACE=sched=MS		a line on stderr every MS milliseconds, trace.c
+ *	GR_TRACE=sched=MS[,io=MS]	lines on stderr every MS milliseconds, trace.c
  *
  * Shuffling finds what only works because of the usual order. It stays among the orders that are
  * allowed: what is made ready goes into runnext or to the end of the queue as a coin says, and a
@@ -56,13 +56,20 @@ static int debug_word(const char *word)
 
 static int trace_word(const char *word)
 {
+	int *period = &debug.sched_ms;
 	uint32_t ms = 0;
 	int ret = word_number(word, "sched", &ms);
 
-	if (ret == 1 && (ms < 1 || ms > INT32_MAX))
+	if (!ret) {
+		period = &debug.io_ms;
+		ret = word_number(word, "io", &ms);
+	}
+	if (ret != 1)
+		return ret;
+	if (ms < 1 || ms > INT32_MAX)
 		return -EINVAL;
-	debug.sched_ms = (int)ms;
-	return ret;
+	*period = (int)ms;
+	return 1;
 }
 
 /* take(word) of every word between commas */
@@ -98,7 +105,7 @@ int debug_read(void)
 	memset(&debug, 0, sizeof(debug));
 	ret = read_words("GR_DEBUG", debug_word, "shuffle, migrate, seed=N");
 	if (!ret)
-		ret = read_words("GR_TRACE", trace_word, "sched=MILLISECONDS");
+		ret = read_words("GR_TRACE", trace_word, "sched=MILLISECONDS, io=MILLISECONDS");
 	if (ret || !debug.shuffle)
 		return ret;
 	if (!debug.seed) {

@@ -14,6 +14,7 @@ struct debug {
 	bool migrate; /* always lose the turn, to another thread */
 	uint32_t seed;
 	int sched_ms; /* GR_TRACE=sched=: 0 off */
+	int io_ms;    /* GR_TRACE=io= */
 };
 extern struct debug debug; /* fixed while the runtime runs */
 
@@ -28,7 +29,12 @@ bool shuffle_lose_turn(struct p *p);
 /* Does what is made ready go into runnext? */
 bool shuffle_next(struct p *p);
 
-/* ---- debug.sched_ms ---- */
+/* ---- debug.sched_ms, debug.io_ms ---- */
+/* Is there a thread that prints? */
+static inline bool trace_on(void)
+{
+	return debug.sched_ms || debug.io_ms;
+}
 int trace_start(void);
 void trace_stop(void);
 

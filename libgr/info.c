@@ -65,6 +65,10 @@ int gr_proc_info(int proc, struct gr_proc_info *info)
 		.handoffs = PEEK(park_tab.mprocs[proc].handoffs),
 		.ring_enters = atomic_load(&p->nr_enters),
 		.timers_fired = atomic_load(&p->nr_fired),
+		.io_requests = atomic_load(&p->nr_io_begun),
+		.io_completions = atomic_load(&p->nr_io_results),
+		.io_stolen = atomic_load(&p->nr_io_stolen),
+		.io_at_once = atomic_load(&p->nr_io_at_once),
 	};
 	return 0;
 }

@@ -53,9 +53,13 @@ static NOINLINE ssize_t try_send(void *arg)
 
 ssize_t io_did_not_wait(ssize_t ret)
 {
-	struct g *g = g_self();
+	struct m *m = m_self();
 
-	if (g && ++g->io_calls % CALLS_BEFORE_YIELD == 0)
+	if (!m || !m->curg)
+		return ret;
+	/* relaxed: a count; outside a section the P may have been taken, so others may count, too */
+	atomic_fetch_add_explicit(&m->p->nr_io_at_once, 1, memory_order_relaxed);
+	if (++m->curg->io_calls % CALLS_BEFORE_YIELD == 0)
 		gr_yield();
 	return ret;
 }

@@ -345,6 +345,8 @@ static void epoll_submit(struct p *p)
 static struct g *tell(struct p *p, struct req *req, int res)
 {
 	netpoll_pending_add(p, -1);
+	netpoll_count_taken(p, 1);
+	netpoll_count(&p->nr_io_ended, 1);
 	return atomic_load_explicit(&req->done, memory_order_relaxed)(req, res);
 }
 

@@ -202,6 +202,8 @@ static int take_cqe(struct p *p, struct io_uring_cqe *cqe, struct g **end)
 		return 0;
 	}
 	netpoll_pending_add(p, -1);
+	netpoll_count_taken(p, 1);
+	netpoll_count(&p->nr_io_ended, 1);
 	req = (struct req *)(uintptr_t)data;
 	/* A1: pairs with R1 */
 	g = atomic_load_explicit(&req->done, memory_order_acquire)(req, cqe->res);

@@ -27,6 +27,13 @@ struct req {
 	struct g *(*_Atomic done)(struct req *, int res);
 };
 
+/* counters that one thread at a time writes */
+static inline void netpoll_count(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+			      memory_order_relaxed);
+}
+
 /* ---- the back end's requests: by the holder of p, in a runtime section ---- */
 
 /* room for n entries that will be handed to the kernel together, not earlier */
@@ -44,6 +51,7 @@ static inline struct io_uring_sqe *netpoll_sqe(struct p *p)
 static inline void netpoll_begin(struct p *p, struct io_uring_sqe *sqe, struct req *req,
 				 struct g *(*done)(struct req *, int res))
 {
+	netpoll_count(&p->nr_io_begun, 1);
 	netpoll->begin(p, sqe, req, done);
 }
 
@@ -67,6 +75,16 @@ static inline void netpoll_pending_add(struct p *p, int n)
 static inline void netpoll_count_enter(struct p *p)
 {
 	atomic_fetch_add_explicit(&p->nr_enters, 1, memory_order_relaxed);
+}
+
+/* for the back ends, under the lock of p's consumers: n results were taken, by whoever this is */
+static inline void netpoll_count_taken(struct p *p, uint64_t n)
+{
+	const struct m *m = m_self();
+
+	netpoll_count(&p->nr_io_results, n);
+	if (!m || m->p != p)
+		netpoll_count(&p->nr_io_stolen, n);
 }
 
 struct op {

@@ -330,7 +330,7 @@ static int start_threads(void)
 	has_monitor = !ret;
 	if (!ret)
 		ret = trace_start();
-	deadlock_start(debug.sched_ms ? 3 : 2);
+	deadlock_start(trace_on() ? 3 : 2);
 	if (!ret)
 		ret = gr_go(first_main, NULL);
 	/* the back end gives the retired Ps away first */
