@@ -444,6 +444,23 @@ int gr_tcp_port(int fd);
 /* Accept one connection; returns its descriptor. [g] */
 int gr_accept(int fd, int64_t deadline);
 /*
+ * A listener takes a listening socket over: its connections are accepted as they come, ahead of
+ * the calls that want them (some 64 at most; what nobody takes is closed with it). Any number of
+ * goroutines may accept. -EINVAL NULL; -EBADF; -EMFILE; -ENOMEM: then fd stays the caller's. [any]
+ */
+struct gr_listener;
+int gr_listener_new(struct gr_listener **l, int fd);
+/* As gr_accept(). -ESHUTDOWN it is closed; -EMFILE or what else the kernel says: it may be called
+ * again. [g] */
+int gr_listener_accept(struct gr_listener *l, int64_t deadline);
+/*
+ * Close it and its socket: who waits, and who comes later, gets -ESHUTDOWN. -ESHUTDOWN it was
+ * closed. By a goroutine, or without a runtime, else -EPERM.
+ */
+int gr_listener_close(struct gr_listener *l);
+/* Close it, if nobody has, and free it: no call may be in progress. NULL is allowed. As close. */
+int gr_listener_release(struct gr_listener *l);
+/*
  * Connect to host, whose addresses race as in RFC 8305: the families take turns, the next address
  * is tried when those before have not answered for 250 ms, or at once after one that failed; the
  * first that answers wins, the others are closed. At most 8 are on their way. -ECONNREFUSED or

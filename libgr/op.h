@@ -19,10 +19,11 @@ struct req {
 	struct req *next;
 	int fd, res;
 	uint32_t events, seq, state;
+	bool more; /* for done(), of a multishot request: there will be another result */
 	/*
-	 * It is over, with the kernel's result. In a runtime section, under the lock of the ring's
-	 * consumers: returns the goroutine to make ready, or NULL. Unless it returns one, *req may
-	 * be gone as soon as done() has said so to its owner.
+	 * It is over, or has more to say, with the kernel's result. In a runtime section, under the
+	 * lock of the ring's consumers: returns the goroutine to make ready, or NULL. Unless it
+	 * returns one, *req may be gone as soon as done() has said so to its owner.
 	 */
 	struct g *(*_Atomic done)(struct req *, int res);
 };
@@ -56,8 +57,9 @@ static inline void netpoll_begin(struct p *p, struct io_uring_sqe *sqe, struct r
 }
 
 /*
- * By the goroutine that waits for req, outside a section. -ENOENT: it was not submitted yet, or it
- * is over. -ETIME: a worker of the kernel is at it, and was told. 0: it ends.
+ * By the goroutine that waits for req, outside a section; with io_uring by anybody, while it is
+ * known to be there. -ENOENT: it was not submitted yet, or it is over. -ETIME: a worker of the
+ * kernel is at it, and was told. 0: it ends.
  */
 static inline int netpoll_cancel(struct p *p, struct req *req)
 {

@@ -20,6 +20,7 @@
 
 #include "crash.h"
 #include "debug.h"
+#include "listener.h"
 #include "netpoll.h"
 #include "runq.h"
 #include "proxy.h"
@@ -257,10 +258,12 @@ static void free_all(void)
 {
 	stack_walk_wait();
 	proxy_fini();
+	listeners_stop();
 	for (int i = 0; i < sched.nr_procs; i++) {
 		netpoll_fini(&sched.procs[i]);
 		timers_fini(&sched.procs[i]);
 	}
+	listeners_stopped();
 	while (ended_ms) {
 		struct m *m = ended_ms;
 
