@@ -5,10 +5,12 @@
  * Job: pf_monitor(), the body of the monitor thread. Not here: who gets the P (park_futex.c).
  * Callers: the monitor thread; pf_wake_monitor() any thread, pf_need_thread() with pf.lock.
  * Order: who takes a P, asks for a thread or stops stores that first, then loads mon_word; the monitor
- * stores mon_word first, then looks (monitor_sleep()). One of them sees the other.
+ * stores mon_word first, then looks (sleep_until_woken()). One of them sees the other.
  *
- * The monitor looks every 20 us to 10 ms (doubling while nothing happens) at Ps that have work
- * but have not scheduled since the last look; when all is idle it sleeps until pf_wake_monitor().
+ * The monitor looks every 20 us to 10 ms (doubling while no P is taken) at Ps that have work but
+ * have not scheduled since the last look; when all is idle for a while it sleeps until
+ * pf_wake_monitor(). Ps that rest for microseconds, as a server's do, are no news to it, or it would
+ * look every 20 us for ever; but they have time to spare, so the pause stays short, MON_REST_US.
  * If the holder is in goroutine code (hint flags 0) and /proc says that its thread
  * sleeps, the P goes to a thread that waits for one (waiters), else to a spare. Go's monitor
  * cannot see the thread state and guesses from time alone.
@@ -37,6 +39,7 @@
 
 #define MON_MIN_US 20
 #define MON_MAX_US 10000
+#define MON_REST_US 500 /* the longest pause after a look that met all Ps idle */
 #define MON_PATIENCE 50 /* quiet rounds before the pause doubles */
 #define MON_IDLE 10	/* rounds in a row with all Ps idle before it sleeps until it is woken */
 
@@ -119,19 +122,24 @@ static bool all_idle(void)
 	return true;
 }
 
-static void monitor_sleep(bool idle, int us)
+static void nap(int us)
 {
-	struct timespec ts = { 0, us * 1000L };
+	struct timespec ts = { 0, (us > MON_MAX_US ? MON_MAX_US : us) * 1000L };
 
-	if (!idle) {
-		nanosleep(&ts, NULL);
-		return;
-	}
+	nanosleep(&ts, NULL);
+}
+
+/* Returns true if it was for longer than the longest nap. */
+static bool sleep_until_woken(void)
+{
+	int64_t t = gr_now();
+
 	atomic_store(&pf.mon_word, 1);
 	/* pairs with pf_wake_monitor(): asleep is visible before we look again */
 	if (all_idle() && !atomic_load(&pf.stopping) && !atomic_load(&pf.need_thread))
 		pf_futex(&pf.mon_word, FUTEX_WAIT_BITSET, 1, NULL);
 	atomic_store(&pf.mon_word, 0);
+	return gr_now() - t > MON_MAX_US * GR_US;
 }
 
 int pf_monitor(void)
@@ -153,17 +161,22 @@ int pf_monitor(void)
 			quiet = 0;
 			continue;
 		}
-		if (idle) {
-			/* Ps that rest for microseconds must not wake it each time */
+		/* quick again after a long rest only */
+		if (idle && ++idle_rounds > MON_IDLE && sleep_until_woken()) {
+			idle_rounds = MON_IDLE;
 			us = MON_MIN_US;
 			quiet = 0;
-			monitor_sleep(++idle_rounds > MON_IDLE, us);
 			continue;
 		}
-		idle_rounds = 0;
-		if (++quiet > MON_PATIENCE && us < MON_MAX_US)
-			us *= 2;
-		monitor_sleep(false, us > MON_MAX_US ? MON_MAX_US : us);
+		if (!idle || idle_rounds > MON_IDLE) {
+			idle_rounds = 0;
+			if (++quiet > MON_PATIENCE && us < MON_MAX_US)
+				us *= 2;
+		}
+		if (idle && us > MON_REST_US)
+			us = MON_REST_US;
+		if (!atomic_load(&pf.need_thread))
+			nap(us);
 	}
 	return 0;
 }
