@@ -169,6 +169,7 @@ struct g *g_new(void (*fn)(void *), void *arg, const struct gr_attr *attr, size_
 	g->cancellable = false;
 	atomic_store_explicit(&g->cancelled, false, memory_order_relaxed);
 	g->shields = 0;
+	g->io_dry = -1;
 	g->scope = NULL;
 	g->opened = NULL;
 	g->task = NULL;

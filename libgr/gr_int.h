@@ -147,6 +147,7 @@ struct g {
 	const char *name;
 	uint64_t id;
 	uint32_t io_calls; /* io.c: calls that did not have to wait */
+	int io_dry;	/* io.c: the socket that it waited for and emptied, or -1 */
 	/* park handshake: run after the switch by whoever was switched to, see g_park() */
 	bool (*commit)(struct g *, void *);
 	void *commit_arg;

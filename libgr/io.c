@@ -4,7 +4,10 @@
  *
  * Sockets are tried first without waiting (data is often there, and a ring request costs more);
  * what would block, and everything that is not a socket, goes through the P's ring, where even
- * a file read does not hold a thread, or without io_uring to op_call.c. Callers: goroutines.
+ * a file read does not hold a thread, or without io_uring to op_call.c. A receive that waited and got
+ * less than it asked for has emptied the socket: this goroutine's next one does not try, nor does the
+ * kernel before it is told that something came. That is a hint: data that is there already ends
+ * the kernel's wait at once, and what is no socket by then is read as ever. Callers: goroutines.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -18,6 +21,7 @@ struct rw {
 	size_t n;
 	off_t off; /* -1: the current position */
 	int flags; /* MSG_*, for a socket */
+	bool waited; /* it went to the ring as a receive */
 };
 
 /* errno is this thread's only until the next libgr call: read in functions of their own */
@@ -103,7 +107,14 @@ static void prep_recv(struct io_uring_sqe *sqe, void *arg)
 {
 	struct rw *a = arg;
 
+	a->waited = true;
 	io_uring_prep_recv(sqe, a->fd, a->buf, ring_len(a->n), a->flags);
+}
+
+static void prep_recv_later(struct io_uring_sqe *sqe, void *arg)
+{
+	prep_recv(sqe, arg);
+	sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
 }
 
 static void prep_send(struct io_uring_sqe *sqe, void *arg)
@@ -118,11 +129,32 @@ static const struct io_way writing = { try_send, prep_send, prep_write };
 static const struct io_way receiving = { try_recv, prep_recv, NULL };
 static const struct io_way sending = { try_send, prep_send, NULL };
 
+/*
+ * A receive that had to wait is over: where it got less than it asked for, the socket is empty now.
+ * Of sockets that never make anybody wait nothing is remembered: some cannot be polled.
+ */
+static ssize_t did_wait(struct g *g, const struct rw *a, ssize_t ret)
+{
+	g->io_dry = ret > 0 && (size_t)ret < a->n ? a->fd : -1;
+	return ret;
+}
+
 ssize_t gr_read(int fd, void *buf, size_t n, int64_t deadline)
 {
 	struct rw a = { .fd = fd, .buf = buf, .n = n, .off = -1 };
+	struct g *g = g_self();
+	ssize_t ret;
 
-	return io_do(&reading, &a, deadline);
+	if (g && g->io_dry == fd && deadline != GR_NOW && !gr_cancelled()) {
+		ret = did_wait(g, &a, op_do(prep_recv_later, &a, deadline));
+		/* else the number belongs to something that is not a socket by now */
+		if (ret != -ENOTSOCK && ret != -EAGAIN)
+			return ret;
+		a.waited = false;
+	}
+	ret = io_do(&reading, &a, deadline);
+	/* where requests are done by system calls it is they who try, at once */
+	return a.waited && !netpoll->polls_only ? did_wait(g, &a, ret) : ret;
 }
 
 ssize_t gr_write(int fd, const void *buf, size_t n, int64_t deadline)
@@ -192,7 +224,10 @@ ssize_t gr_pwrite(int fd, const void *buf, size_t n, off_t off, int64_t deadline
 NOINLINE int gr_close(int fd)
 {
 	int saved = errno, ret;
+	struct g *g = g_self();
 
+	if (g && g->io_dry == fd)
+		g->io_dry = -1;
 	ret = close(fd) ? -errno : 0;
 	errno = saved;
 	return ret;
