@@ -40,7 +40,8 @@ help:
 	@echo "make test-vm    the tests inside stock 6.12, 6.1 and newest kernels"
 	@echo "make lint       sparse, checkpatch, coccinelle, shellcheck, codespell, both compilers"
 	@echo "make model      walk the models of the protocol with spin"
-	@echo "make bench      the library beside Go, Boost.Fiber, Tokio and threads: build/bench.json;"
+	@echo "make bench      the library beside Go, Boost.Fiber, Tokio, threads; servers on it beside those"
+	@echo "                on epoll, libuv, Go, Tokio and nginx: build/bench.json;"
 	@echo "                BENCH=yield,ring IMPL=libgr,go ROUNDS=5 BENCH_FORMAT=go (docs/benchmarks.md)"
 	@echo "make bench-kmod what the module costs, beside futexes and pipes: build/bench-kmod.json"
 	@echo "make kmod       gr.ko for the running kernel, or KDIR=..."
@@ -155,10 +156,14 @@ build/bench/pthread: tests/bench/pthread/pthread.c
 	$(BENCH_C) -pthread
 
 # a module of its own: without one Go would fall back on what old versions did
-build/bench/go: $(wildcard tests/bench/go/lib/*.go) $(wildcard $(CACHE)/go/version)
-	@rm -rf $@.d && mkdir -p $@.d && cp tests/bench/go/lib/*.go $@.d/
+define GO_BUILD
+	@rm -rf $@.d && mkdir -p $@.d && cp $(filter %.go,$^) $@.d/
 	cd $@.d && export GOTOOLCHAIN=local GOFLAGS= GOWORK=off CGO_ENABLED=0 && \
-		$(GO) mod init bench 2> /dev/null && $(GO) build -o ../go .
+		$(GO) mod init bench 2> /dev/null && $(GO) build -o ../$(@F) .
+endef
+
+build/bench/go: $(wildcard tests/bench/go/lib/*.go) $(wildcard $(CACHE)/go/version)
+	$(GO_BUILD)
 
 build/bench/boost.fiber: tests/bench/boost/fiber.cpp
 	@mkdir -p $(@D)
@@ -172,6 +177,24 @@ build/bench/tokio: $(wildcard tests/bench/tokio/src/*.rs) tests/bench/tokio/Carg
 		TOKIO_VERSION="$$(ls /usr/share/cargo/registry | sed -n 's/^tokio-\([0-9]\)/\1/p')" && \
 		/usr/bin/cargo build -q --release --offline
 	cp $@.d/target/release/bench $@
+
+# the servers of the I/O part, and their client
+BENCH_IO := load epoll-c libuv go-io
+
+build/bench/load: tests/bench/load.c
+	@mkdir -p $(@D)
+	$(BENCH_C)
+
+build/bench/epoll-c: tests/bench/epoll/echo.c
+	@mkdir -p $(@D)
+	$(BENCH_C)
+
+build/bench/libuv: tests/bench/uv/echo.c
+	@mkdir -p $(@D)
+	$(BENCH_C) -luv
+
+build/bench/go-io: $(wildcard tests/bench/go/io/*.go) $(wildcard $(CACHE)/go/version)
+	$(GO_BUILD)
 
 # ---- goals ----
 
@@ -209,7 +232,7 @@ model:
 
 # a peer that does not build is reported by bench.py, the others go on
 bench: setup-bench
-	-@$(MAKE) --no-print-directory -s -k $(addprefix build/bench/,$(BENCH_IMPLS))
+	-@$(MAKE) --no-print-directory -s -k $(addprefix build/bench/,$(BENCH_IMPLS) $(BENCH_IO)) all
 	@tests/bench/bench.py
 
 setup-bench:

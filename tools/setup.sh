@@ -17,6 +17,7 @@
 #   CACHE/kernel/newest/missing             why there is no newest kernel, a sentence
 #   CACHE/kernel/6.12-{kasan,rt,kcsan}/     debug kernels: tests/vm/kernel/build.sh
 #   CACHE/gdb/usr/bin/gdb                   the debugger of the guests, without Python
+#   CACHE/nginx/usr/sbin/nginx              bench only: a peer, without its service
 #   CACHE/go/{current,version}              bench only: the newest Go, GOROOT and its version
 #   CACHE/kselftest/                        the kernel's own test harness headers and scripts
 #
@@ -109,6 +110,12 @@ libboost-context-dev  its context switch
 rustc            compiles Tokio's twin
 cargo            builds it
 librust-tokio-dev  a peer: tasks for Rust
+libuv1-dev       a peer: an event loop for C
+libhttp-parser-dev  HTTP parsing, of examples/httpd
+libsqlite3-dev   SQLite, the same
+wrk              HTTP load
+libpcre2-8-0     library of nginx, a peer, which is unpacked
+libssl3          the same
 "
 
 say()
@@ -472,21 +479,21 @@ get_kselftest()
     mv "$tmp" "$CACHE/kselftest"
 }
 
-get_gdb()
+# Unpack package $2 into $1 of the cache, once: its program $3 is not to be installed.
+get_tool()
 {
     local tmp
-    [ -x "$CACHE/gdb/usr/bin/gdb" ] && return
-    say "unpacking gdb-minimal into $CACHE/gdb"
-    tmp=$(mktemp -d "$CACHE/.gdb.XXXXXX")
-    if ! (cd "$tmp" && apt-get download -q gdb-minimal > /dev/null 2>&1); then
+    [ -x "$CACHE/$1/$3" ] && return
+    say "unpacking $2 into $CACHE/$1"
+    tmp=$(mktemp -d "$CACHE/.$1.XXXXXX")
+    if ! (cd "$tmp" && apt-get download -q "$2" > /dev/null 2>&1); then
         apt_update_once
-        (cd "$tmp" && apt-get download -q gdb-minimal > /dev/null 2>&1) ||
-            die "could not download gdb-minimal"
+        (cd "$tmp" && apt-get download -q "$2" > /dev/null 2>&1) || { rm -rf "$tmp"; return 1; }
     fi
-    dpkg-deb -x "$tmp"/gdb-minimal_*.deb "$tmp" || die "could not unpack gdb-minimal"
-    rm -rf "$tmp"/*.deb "$CACHE/gdb"
+    unpack_all "$tmp" || { rm -rf "$tmp"; return 1; }
+    rm -rf "${CACHE:?}/$1"
     chmod 755 "$tmp"
-    mv "$tmp" "$CACHE/gdb"
+    mv "$tmp" "$CACHE/$1"
 }
 
 if ! command -v apt-get > /dev/null; then
@@ -500,6 +507,8 @@ if [ "$WHAT" = bench ]; then
     # shellcheck disable=SC2046
     install_packages $(names "$BENCH_PACKAGES")
     get_go
+    # installed it would be a service
+    get_tool nginx nginx usr/sbin/nginx || say "nginx could not be fetched and unpacked"
     exit 0
 fi
 PACKAGES=$(names "$RUN_PACKAGES")
@@ -518,7 +527,7 @@ if [ -f "$CACHE/kernels/newest" ]; then
     write_env newest
 fi
 get_kselftest
-get_gdb
+get_tool gdb gdb-minimal usr/bin/gdb || die "could not download and unpack gdb-minimal"
 exec 9>&-     # the builds have a lock of their own
 case $WHAT in
 test) tests/vm/kernel/build.sh kasan ;;

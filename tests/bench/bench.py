@@ -21,6 +21,9 @@ import subprocess
 import sys
 import time
 
+import io_bench
+from results import Results, head_of, line_of, verdict
+
 IMPLS = ("libgr", "go", "boost.fiber", "tokio", "pthread", "asm")
 BUSY = ("switch", "yield", "spawn", "pingpong", "bufchan", "ring", "skynet", "select", "mutex")
 LIMIT = 120  # seconds for one round of one program
@@ -44,7 +47,9 @@ WORK = {
                    less={"boost.fiber": 50_000, "pthread": 5_000}),
     "wake": dict(n=20_000, p99=True),
     "idle_ctxt": dict(n=100, rounds=1),
+    "sleep50us_err": dict(n=2_000, p99=True, unit="us", impls=("libgr", "go", "pthread")),
 }
+SLEEP_ERROR = 20  # us, hoped for
 # hoped for, beyond the ratio to Go: (bench, of what, at most)
 GOALS = (
     ("yield", "asm", 1.8, "switch"),
@@ -53,38 +58,17 @@ GOALS = (
 )
 
 
-class Results:
-    """samples[bench, impl, procs]: values of one figure each round, in one unit"""
-
-    def __init__(self):
-        self.samples, self.p99, self.unit, self.sizes = {}, {}, {}, {}
-        self.skips, self.failures = {}, []
-
-    def add(self, key, unit, value, p99, n):
-        self.samples.setdefault(key, []).append(value)
-        if p99 is not None:
-            self.p99.setdefault(key, []).append(p99)
-        self.unit[key[0]] = unit
-        self.sizes[key] = n
-
-    def median(self, bench, impl, procs, p99=False):
-        values = (self.p99 if p99 else self.samples).get((bench, impl, procs))
-        return statistics.median(values) if values else None
+def work_of(bench):
+    return WORK.get(bench) or io_bench.WORK[bench]
 
 
 def figures(bench):
-    return WORK[bench].get("gives", (bench,))
+    return work_of(bench).get("gives", (bench,))
 
 
 def size(bench, impl, scale):
     n = WORK[bench].get("less", {}).get(impl, WORK[bench]["n"])
     return n if bench == "idle_ctxt" else max(int(n * scale), 1000)
-
-
-def skip(res, bench, impl, why):
-    res.skips.setdefault((impl, why), [])
-    if bench not in res.skips[impl, why]:
-        res.skips[impl, why].append(bench)
 
 
 def cpu_seconds():
@@ -104,7 +88,7 @@ def run_one(res, bench, impl, procs, scale):
         res.failures.append(f"{bench} {impl} procs={procs}: not done after {LIMIT} s")
         return
     if p.returncode == 4:
-        skip(res, bench, impl, p.stdout.strip().removeprefix("skip: "))
+        res.skip(bench, impl, p.stdout.strip().removeprefix("skip: "))
         return
     lines = [line.split() for line in p.stdout.splitlines()]
     if p.returncode or not lines:
@@ -114,6 +98,8 @@ def run_one(res, bench, impl, procs, scale):
     for name, unit, value, *p99 in lines:
         if os.environ.get("BENCH_CLOCK") == "cpu" and bench in BUSY:
             value = cpu * 1e3 if unit == "ms" else cpu * 1e9 / (n * 1.1)  # with the warm-up
+        if WORK[bench].get("unit", unit) != unit:  # us, and the programs count ns
+            unit, value, p99 = "us", float(value) / 1000, [float(x) / 1000 for x in p99]
         res.add((name, impl, procs), unit, float(value), float(p99[0]) if p99 else None, n)
 
 
@@ -142,7 +128,7 @@ def run_idle(res, impls, seconds):
                 running.append((p, impl, procs))
             elif line.startswith("skip: "):
                 p.wait()
-                skip(res, "idle_ctxt", impl, line.removeprefix("skip: "))
+                res.skip("idle_ctxt", impl, line.removeprefix("skip: "))
             else:
                 p.kill()
                 res.failures.append(f"idle_ctxt {impl} procs={procs}: {line or 'died'}")
@@ -165,54 +151,28 @@ def progress(text):
 def run_all(res, benches, impls, rounds, scale):
     for r in range(rounds):
         for bench in benches:
-            if r >= WORK[bench].get("rounds", rounds):
+            if r >= work_of(bench).get("rounds", rounds):
                 continue
             progress(f"bench: round {r + 1} of {rounds}: {bench}")
+            if bench in io_bench.WORK:
+                io_bench.run_round(res, bench, [i for i in io_bench.IMPLS if i in impls], r, scale)
+                continue
             if bench == "idle_ctxt":
-                run_idle(res, [i for i in impls if i != "asm"],
+                run_idle(res, [i for i in impls if i in IMPLS and i != "asm"],
                          float(os.environ.get("IDLE_SECONDS", 10)))
                 continue
             for procs in WORK[bench].get("procs", (1, 2)):
                 for impl in impls[r % len(impls):] + impls[:r % len(impls)]:
-                    if (impl, bench) not in [(i, b) for (i, _), bs in res.skips.items() for b in bs]:
+                    if impl in WORK[bench].get("impls", IMPLS) and not res.skipped(bench, impl):
                         run_one(res, bench, impl, procs, scale)
     progress("")
 
 
 # ---- what comes out ----
 
-def human(value, unit):
-    if value is None:
-        return "-"
-    if unit == "ns" and value >= 10000:
-        return f"{value / 1000:.1f} us" if value < 1e7 else f"{value / 1e6:.1f} ms"
-    return f"{value:.0f}" + ("" if unit == "switches" else " " + unit) if value >= 1000 else \
-        f"{value:.1f}" + ("" if unit == "switches" else " " + unit)
-
-
-def line_of(res, bench, procs, impls, p99):
-    """One line of the table; whom libgr loses to."""
-    unit = res.unit[bench]
-    ours = res.median(bench, "libgr", procs, p99)
-    cells, lost = [f"{human(ours, unit):>11}"], []
-    for impl in impls:
-        if impl == "libgr":
-            continue
-        theirs = res.median(bench, impl, procs, p99)
-        ratio = ""
-        if ours is not None and theirs is not None:
-            ratio = f"{ours / theirs:.2f}" if theirs else ("1.00" if not ours else "inf")
-            if ours > theirs:
-                lost.append(impl)
-        cells.append(f"{human(theirs, unit):>11} {ratio:>6}")
-    name = bench + (" p99" if p99 else "")
-    mark = "   LOSES to " + ", ".join(lost) if lost else ""
-    return f"{name:15}{procs:3} " + " ".join(cells) + mark
-
-
-def goals(res, benches):
+def goals(benches):
     for bench in benches:
-        if "goal" in WORK[bench]:
+        if "goal" in WORK.get(bench, ()):
             yield bench, "go", WORK[bench]["goal"], None
     for g in GOALS:
         if any(g[0] in figures(b) for b in benches):
@@ -221,28 +181,39 @@ def goals(res, benches):
 
 def print_goals(res, benches):
     print("\nHoped for (libgr / peer)")
-    for bench, impl, most, other in goals(res, benches):
+    for bench, impl, most, other in goals(benches):
         for procs in (1, 2):
             ours = res.median(bench, "libgr", procs)
             theirs = res.median(other or bench, impl, procs)
-            if ours is None or not theirs:
-                continue
-            verdict = "as hoped" if ours / theirs <= most else "NOT as hoped"
-            print(f"  {bench:14} procs {procs}: {ours / theirs:5.2f} of {impl}"
-                  f"{' ' + other if other else ''}, at most {most}   {verdict}")
+            if ours is not None and theirs:
+                verdict(bench, procs, ours / theirs, f"of {impl}{' ' + other if other else ''}",
+                        f"at most {most}", ours / theirs <= most)
+    late = res.median("sleep50us_err", "libgr", 1)
+    if late is not None:
+        verdict("sleep50us_err", 1, late, "us", f"at most {SLEEP_ERROR}", late <= SLEEP_ERROR)
+    io_bench.print_goals(res)
 
 
-def print_table(res, benches, impls):
-    head = [f"{'libgr':>11}"] + [f"{i:>11} {'ratio':>6}" for i in impls if i != "libgr"]
-    print(f"{'bench':15}{'Ps':>3} " + " ".join(head))
+def print_lines(res, benches, impls):
+    impls = [i for i in impls if any(res.median(f, i, procs) is not None for b in benches
+                                     for f in figures(b) for procs in (1, 2))]
+    print(head_of(impls))
     for bench in benches:
         for name in figures(bench):
             for procs in (1, 2):
                 if not any(k[0] == name and k[2] == procs for k in res.samples):
                     continue
-                for p99 in (False, True) if WORK[bench].get("p99") else (False,):
+                for p99 in (False, True) if work_of(bench).get("p99") else (False,):
                     print(line_of(res, name, procs, impls, p99))
-    print("\nMedians; ratio: libgr / peer, below 1 libgr is faster or smaller.")
+
+
+def print_table(res, benches, impls):
+    for part in (WORK, io_bench.WORK):
+        chosen_here = [b for b in benches if b in part]
+        if chosen_here:
+            print_lines(res, chosen_here, impls)
+            print()
+    print("Medians; ratio: libgr / peer, below 1 libgr is faster or smaller; req/s: above 1.")
     for (impl, why), skipped in sorted(res.skips.items()):
         print(f"  {impl}: no {', '.join(skipped)}: {why}")
     tables = [f"{impl} {res.median('parked_tables', impl, 1):.0f}" for impl in impls
@@ -264,7 +235,7 @@ def print_go(res, benches, impls):
                         unit = res.unit[name]
                         value, what = (value * 1e6, "ns/op") if unit == "ms" else \
                             (value, {"ns": "ns/op", "bytes": "B/op"}.get(unit, unit))
-                        more = f"\t{res.p99[key][i]:.1f} p99-ns/op" if key in res.p99 else ""
+                        more = f"\t{res.p99[key][i]:.1f} p99-{what}" if key in res.p99 else ""
                         camel = "".join(w.capitalize() for w in name.split("_"))
                         suffix = f"-{procs}" if procs > 1 else ""
                         ops = 1 if unit == "ms" else res.sizes[key]
@@ -286,9 +257,8 @@ def rows(res, benches):
 
 def chosen(name, known):
     wanted = [w for w in os.environ.get(name, "").split(",") if w]
-    aliases = {f: b for b in WORK for f in figures(b)}
-    if name == "BENCH":
-        wanted = [aliases.get(w, w) for w in wanted]
+    aliases = {f: b for b in known for f in figures(b)} if name == "BENCH" else {}
+    wanted = [aliases.get(w, w) for w in wanted]
     bad = [w for w in wanted if w not in known]
     if bad:
         sys.exit(f"bench: {name}: {', '.join(bad)}: known are {', '.join(known)}")
@@ -305,15 +275,16 @@ def version(impl):
 
 
 def main():
-    benches, impls = chosen("BENCH", WORK), chosen("IMPL", IMPLS)
+    benches = chosen("BENCH", list(WORK) + list(io_bench.WORK))
+    impls = chosen("IMPL", IMPLS + tuple(i for i in io_bench.IMPLS if i not in IMPLS))
     fmt = os.environ.get("BENCH_FORMAT", "")
     out = os.environ.get("OUT") or "build/bench.json"
     os.environ.setdefault("GR_BACKEND", "futex")
     res = Results()
-    for impl in list(impls):
+    for impl in [i for i in impls if i in IMPLS]:
         if not os.access("build/bench/" + impl, os.X_OK):
-            res.skips[impl, "it was not built"] = ["bench of it"]
-            impls.remove(impl)
+            for bench in WORK:
+                res.skip(bench, impl, "it was not built")
     start = time.monotonic()
     run_all(res, benches, impls, int(os.environ.get("ROUNDS") or 5),
             float(os.environ.get("BENCH_SCALE") or 1))

@@ -13,8 +13,12 @@ import subprocess
 import sys
 
 NAMES = ("switch yield spawn pingpong bufchan ring skynet select mutex timers_cpu timers_late "
-         "parked_bytes parked_create wake idle_ctxt").split()
+         "parked_bytes parked_create wake idle_ctxt sleep50us_err").split()
 IMPLS = ("libgr", "go", "pthread", "asm")
+# the servers, as peers of which only the yardstick needs nothing that is not there
+IO = "echo_1 echo_64 echo_1000 echo_64_4k echo_64_open idle10k_bytes http_hello".split()
+IO_IMPLS = ("libgr", "epoll-c")
+UNITS = ("ns", "us", "ms", "bytes", "switches", "req/s", "calls")
 OUT = "build/bench-smoke.json"
 COUNT = 0
 
@@ -43,11 +47,11 @@ def rows_wrong(rows):
         if not all(math.isfinite(v) and v >= 0 for v in figures) or figures[:3] != sorted(figures[:3]):
             yield f"{what}: {figures}"
         # ten bytes more or less of few goroutines, or no switch at all, may come out as 0
-        if not r["median"] and r["bench"] not in ("idle_ctxt", "parked_bytes"):
+        if not r["median"] and r["bench"] not in ("idle_ctxt", "parked_bytes", "idle10k_bytes"):
             yield f"{what}: is 0"
-        if r["unit"] not in ("ns", "ms", "bytes", "switches") or r["n"] < 1 or r["procs"] not in (1, 2):
+        if r["unit"] not in UNITS or r["n"] < 1 or r["procs"] not in (1, 2):
             yield f"{what}: unit {r['unit']}, n {r['n']}"
-        if ("p99" in r) != (r["bench"] in ("wake", "timers_late")):
+        if ("p99" in r) != (r["bench"] in ("wake", "timers_late", "sleep50us_err")):
             yield f"{what}: p99 where latency is the point, and only there"
 
 
@@ -57,12 +61,14 @@ def missing(rows, impl, without):
             if name not in without and (name, procs) not in have and (name, procs) != ("switch", 2)]
 
 
-def marks_wrong(rows, table):
-    """each line names exactly those whose median is below ours"""
+def marks_wrong(rows, table, impls):
+    """each line names exactly those whose median is better than ours"""
+    more_is_better = {r["bench"] for r in rows if r["unit"] == "req/s"}
     median = {(r["bench"], r["procs"], r["impl"]): r["median"] for r in rows}
     for name, procs in sorted({k[:2] for k in median}):
         ours = median[name, procs, "libgr"]
-        faster = [i for i in IMPLS if median.get((name, procs, i), ours) < ours]
+        sign = -1 if name in more_is_better else 1
+        faster = [i for i in impls if sign * median.get((name, procs, i), ours) < sign * ours]
         lines = [t for t in table.splitlines() if re.match(rf"{name} +{procs} ", t)]
         said = re.findall(r"LOSES to (.*)", "\n".join(lines))
         if len(lines) != 1 or said != ([", ".join(faster)] if faster else []):
@@ -78,28 +84,62 @@ def go_lines_wrong(text):
     return wrong + ([] if n == 4 else [f"{n} lines of yield for 2 rounds of 1 and 2 Ps"])
 
 
+def read_rows():
+    with open(OUT, encoding="utf-8") as f:
+        return json.load(f)
+
+
+def io_missing(rows):
+    have = {(r["bench"], r["impl"], r["procs"]) for r in rows}
+    for name in IO:
+        for procs in (1, 2):
+            figures = [name] if name.startswith("idle") else \
+                [f"{name}_{f}" for f in (("p99", "cpu") if name == "http_hello" else ("p50", "p99", "cpu"))]
+            figures += [name] if name not in ("echo_64_open", "idle10k_bytes") else []
+            figures += [name + "_enters"] if name.startswith("echo") else []
+            for impl in ("libgr",) if procs == 2 or name == "http_hello" else IO_IMPLS:
+                for f in figures:
+                    alone = (procs == 2 and name.startswith("idle")) or (f.endswith("enters") and impl != "libgr")
+                    if not alone and (f, impl, procs) not in have:
+                        yield f"{f} {impl} {procs}"
+
+
+def check_io():
+    run = bench(BENCH=",".join(IO), IMPL=",".join(IO_IMPLS), ROUNDS="1")
+    check("a run of the servers", run.stderr.splitlines() + [f"exit {run.returncode}"]
+          if run.returncode else [])
+    rows = read_rows()
+    check("every row of a server has sane figures", list(rows_wrong(rows)))
+    skips = re.findall(r".*: no .*(?:descriptors|wrk).*", run.stdout)
+    check("every server has every figure", [] if skips else list(io_missing(rows)))
+    check("the table of the servers marks every line where libgr loses, and no other",
+          list(marks_wrong(rows, run.stdout, IO_IMPLS)))
+    check("figures hoped for are judged",
+          [] if re.search(r"echo_64_enters +procs 1: .* at most 0.5 ", run.stdout) else [run.stdout])
+
+
 def main():
     os.chdir(os.path.dirname(os.path.abspath(__file__)) + "/../..")
     env = {k: v for k, v in os.environ.items() if k != "MAKEFLAGS"}
-    made = subprocess.run(["make", "-s"] + ["build/bench/" + i for i in IMPLS], env=env,
-                          capture_output=True, text=True, check=False)
+    made = subprocess.run(["make", "-s", "all"] + ["build/bench/" + i for i in IMPLS + ("epoll-c", "load")],
+                          env=env, capture_output=True, text=True, check=False)
     check("the programs build", made.stderr.splitlines() if made.returncode else [])
     if made.returncode:
         sys.exit(1)
-    run = bench()
+    run = bench(BENCH=",".join(NAMES))
     check("a run of everything", run.stderr.splitlines() + [f"exit {run.returncode}"]
           if run.returncode else [])
-    with open(OUT, encoding="utf-8") as f:
-        rows = json.load(f)
+    rows = read_rows()
     check("every row has sane figures", list(rows_wrong(rows)))
     check("libgr has every benchmark", missing(rows, "libgr", ()))
     check("Go has all but the bare switch", missing(rows, "go", ("switch",)))
     check("the bare switch has its floor", [] if any(
         r["bench"] == "switch" and r["impl"] == "asm" for r in rows) else ["no row"])
     check("the table marks every line where libgr loses, and no other",
-          list(marks_wrong(rows, run.stdout)))
+          list(marks_wrong(rows, run.stdout, IMPLS)))
     check("what a peer lacks is said", [] if re.search(r"pthread: no .*skynet.*: \w", run.stdout)
           else [run.stdout])
+    check_io()
     run = bench(BENCH="yield,parked_bytes,wake", BENCH_FORMAT="go", IMPL="libgr,go,pthread")
     check("BENCH chooses, BENCH_FORMAT=go prints lines for benchstat",
           go_lines_wrong(run.stdout) + run.stderr.splitlines())

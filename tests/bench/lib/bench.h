@@ -40,6 +40,7 @@ void bench_select(long n);
 void bench_mutex(long n);
 void bench_timers_cpu(long n);
 void bench_timers_late(long n);
+void bench_sleep50us_err(long n);
 void bench_parked(long n);
 void bench_wake(long n);
 void bench_idle(long n);

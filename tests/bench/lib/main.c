@@ -22,6 +22,7 @@ static const struct {
 	{ "skynet", bench_skynet },	      { "select", bench_select },
 	{ "mutex", bench_mutex },	      { "timers_cpu", bench_timers_cpu },
 	{ "timers_late", bench_timers_late }, { "parked", bench_parked },
+	{ "sleep50us_err", bench_sleep50us_err },
 	{ "wake", bench_wake },		      { "idle_ctxt", bench_idle },
 };
 static size_t chosen;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* wait.c - workloads of waiting: mutex, timers_cpu, timers_late, parked, wake, idle_ctxt. */
+/* wait.c - workloads of waiting: mutex, timers_cpu, timers_late, sleep50us_err, parked, wake, idle_ctxt. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -135,6 +135,20 @@ void bench_timers_late(long n)
 		start(napper, (void *)i);
 	gr_wg_wait(&wg, GR_FOREVER);
 	report_late("timers_late", late, each * NAPPERS);
+}
+
+/* ---- sleep50us_err: one goroutine sleeps, nobody else is there; how far from the instant ---- */
+
+void bench_sleep50us_err(long n)
+{
+	late = calloc(n, sizeof(*late));
+	for (long i = 0; i < n; i++) {
+		int64_t when = gr_after(50 * GR_US);
+
+		gr_sleep(when);
+		late[i] = gr_now() - when;
+	}
+	report_late("sleep50us_err", late, n);
 }
 
 /* ---- parked: n goroutines that wait for ever: time to create, memory ---- */

@@ -374,6 +374,19 @@ static void bench_timers_late(long n)
 	report_late("timers_late", late, each * NAPPERS);
 }
 
+static void bench_sleep50us_err(long n)
+{
+	prctl(PR_SET_TIMERSLACK, 1);
+	late = calloc(n, sizeof(*late));
+	for (long i = 0; i < n; i++) {
+		int64_t when = now() + MS / 20;
+
+		sleep_until(when);
+		late[i] = now() - when;
+	}
+	report_late("sleep50us_err", late, n);
+}
+
 static void memory(double *rss, double *tables)
 {
 	FILE *f = fopen("/proc/self/status", "r");
@@ -483,6 +496,7 @@ static const struct {
 	{ "ring", bench_ring, NULL },	     { "mutex", NULL, locks },
 	{ "timers_cpu", bench_timers_cpu, NULL },
 	{ "timers_late", bench_timers_late, NULL },
+	{ "sleep50us_err", bench_sleep50us_err, NULL },
 	{ "parked", bench_parked, NULL },    { "wake", bench_wake, NULL },
 	{ "idle_ctxt", bench_idle, NULL },
 };

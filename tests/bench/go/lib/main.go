@@ -15,19 +15,20 @@ import (
 var procs int
 
 var table = map[string]func(n int){
-	"yield":       func(n int) { perOp("yield", yields, n) },
-	"spawn":       func(n int) { perOp("spawn", spawns, n) },
-	"pingpong":    func(n int) { perOp("pingpong", pings, n) },
-	"bufchan":     func(n int) { perOp("bufchan", stream, n) },
-	"ring":        benchRing,
-	"skynet":      benchSkynet,
-	"select":      func(n int) { perOp("select", selects, n) },
-	"mutex":       func(n int) { perOp("mutex", locks, n) },
-	"timers_cpu":  benchTimersCPU,
-	"timers_late": benchTimersLate,
-	"parked":      benchParked,
-	"wake":        benchWake,
-	"idle_ctxt":   benchIdle,
+	"yield":         func(n int) { perOp("yield", yields, n) },
+	"spawn":         func(n int) { perOp("spawn", spawns, n) },
+	"pingpong":      func(n int) { perOp("pingpong", pings, n) },
+	"bufchan":       func(n int) { perOp("bufchan", stream, n) },
+	"ring":          benchRing,
+	"skynet":        benchSkynet,
+	"select":        func(n int) { perOp("select", selects, n) },
+	"mutex":         func(n int) { perOp("mutex", locks, n) },
+	"timers_cpu":    benchTimersCPU,
+	"timers_late":   benchTimersLate,
+	"sleep50us_err": benchSleep50us,
+	"parked":        benchParked,
+	"wake":          benchWake,
+	"idle_ctxt":     benchIdle,
 }
 
 func report(bench, unit string, value float64) {

@@ -106,6 +106,16 @@ func benchTimersLate(n int) {
 	reportLate("timers_late", late)
 }
 
+func benchSleep50us(n int) {
+	late := make([]int64, n)
+	for i := range late {
+		when := time.Now().Add(50 * time.Microsecond)
+		time.Sleep(50 * time.Microsecond)
+		late[i] = int64(time.Since(when))
+	}
+	reportLate("sleep50us_err", late)
+}
+
 // memory: resident, and page tables, in bytes.
 func memory() (rss, tables float64) {
 	data, err := os.ReadFile("/proc/self/status")

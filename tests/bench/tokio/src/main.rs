@@ -5,6 +5,7 @@
 //! each time. There are no unbuffered channels here: capacity 1 stands for them.
 
 mod chan;
+mod echo;
 mod wait;
 
 use std::future::Future;
@@ -37,10 +38,14 @@ pub fn nanos(d: Duration) -> f64 {
     d.as_nanos() as f64
 }
 
-fn runtime(procs: usize) -> Runtime {
+/// `io`: sockets too; the other workloads do not pay for what they do not use
+fn runtime(procs: usize, io: bool) -> Runtime {
     let mut b = if procs == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
     if procs > 1 {
         b.worker_threads(procs);
+    }
+    if io {
+        b.enable_io();
     }
     b.enable_time().build().unwrap()
 }
@@ -63,6 +68,7 @@ async fn run(bench: String, procs: usize, n: usize) -> bool {
         "timers_cpu" => wait::timers_cpu(n).await,
         "timers_late" => wait::timers_late(n).await,
         "parked" => wait::parked(n).await,
+        "echo" => echo::serve().await,
         "idle_ctxt" => wait::idle(n).await,
         _ => return false,
     }
@@ -81,7 +87,7 @@ fn main() {
     }
     let procs: usize = args[2].parse().expect("PROCS");
     let n: usize = args[3].parse().expect("N");
-    let rt = runtime(procs);
+    let rt = runtime(procs, args[1] == "echo");
     if args[1] == "wake" {
         wait::wake(&rt, n);
         std::process::exit(0);
