@@ -14,6 +14,7 @@ Exit 1 if a program failed or libgr has no figure for something.
 """
 import json
 import os
+import random
 import re
 import resource
 import statistics
@@ -26,6 +27,8 @@ from results import Results, head_of, line_of, verdict
 
 IMPLS = ("libgr", "go", "boost.fiber", "tokio", "pthread", "asm")
 BUSY = ("switch", "yield", "spawn", "pingpong", "bufchan", "ring", "skynet", "select", "mutex")
+FILE_BLOCKS = 65536
+NOISE = random.randbytes(4088)
 LIMIT = 120  # seconds for one round of one program
 
 # What a program is asked for; how many operations; rounds at most; figures it gives, each with the
@@ -49,6 +52,11 @@ WORK = {
     "idle_ctxt": dict(n=100, rounds=1),
     "sleep50us_err": dict(n=2_000, p99=True, unit="us", impls=("libgr", "go", "pthread")),
 }
+FILE_FIGURES = ("", "_cpu", "_enters")
+for cached, reads in (("", 60_000), ("_cached", 600_000)):
+    WORK["file_randread" + cached] = dict(
+        n=reads, impls=("libgr", "go", "pthread"),
+        gives=tuple("file_randread" + cached + f for f in FILE_FIGURES))
 SLEEP_ERROR = 20  # us, hoped for
 # hoped for, beyond the ratio to Go: (bench, of what, at most)
 GOALS = (
@@ -64,6 +72,17 @@ def work_of(bench):
 
 def figures(bench):
     return work_of(bench).get("gives", (bench,))
+
+
+def write_file(scale):
+    """What file_randread reads, 256 MiB: each block begins with its number. BENCH_FILE is its name."""
+    blocks = max(int(FILE_BLOCKS * scale), 256)
+    os.environ["BENCH_FILE"] = os.path.abspath("build/bench/randread")
+    with open(os.environ["BENCH_FILE"], "wb") as f:
+        for i in range(blocks):
+            f.write(i.to_bytes(8, "little") + NOISE)
+        f.flush()
+        os.fsync(f.fileno())
 
 
 def size(bench, impl, scale):
@@ -166,6 +185,8 @@ def run_all(res, benches, impls, rounds, scale):
                     if impl in WORK[bench].get("impls", IMPLS) and not res.skipped(bench, impl):
                         run_one(res, bench, impl, procs, scale)
     progress("")
+    if "BENCH_FILE" in os.environ:
+        os.unlink(os.environ["BENCH_FILE"])
 
 
 # ---- what comes out ----
@@ -285,6 +306,8 @@ def main():
         if not os.access("build/bench/" + impl, os.X_OK):
             for bench in WORK:
                 res.skip(bench, impl, "it was not built")
+    if any(b.startswith("file_") for b in benches):
+        write_file(float(os.environ.get("BENCH_SCALE") or 1))
     start = time.monotonic()
     run_all(res, benches, impls, int(os.environ.get("ROUNDS") or 5),
             float(os.environ.get("BENCH_SCALE") or 1))

@@ -48,7 +48,7 @@ def better(unit, a, b):
 
 def head_of(impls):
     cells = [f"{'libgr':>11}"] + [f"{i:>11} {'ratio':>6}" for i in impls if i != "libgr"]
-    return f"{'bench':17}{'Ps':>3} " + " ".join(cells)
+    return f"{'bench':25}{'Ps':>3} " + " ".join(cells)
 
 
 def line_of(res, bench, procs, impls, p99):
@@ -68,7 +68,7 @@ def line_of(res, bench, procs, impls, p99):
         cells.append(f"{human(theirs, unit):>11} {ratio:>6}")
     name = bench + (" p99" if p99 else "")
     mark = "   LOSES to " + ", ".join(lost) if lost else ""
-    return f"{name:17}{procs:3} " + " ".join(cells) + mark
+    return f"{name:25}{procs:3} " + " ".join(cells) + mark
 
 
 def verdict(name, procs, value, what, limit, good):

@@ -22,6 +22,15 @@ void report_late(const char *bench, int64_t *samples, long n);
 /* a call of libgr failed: say which and leave */
 void must(int ret, const char *what);
 
+/* CPU time of the process so far, ns */
+int64_t cpu_ns(void);
+
+static inline uint32_t next_random(uint32_t *state)
+{
+	*state = *state * 1664525U + 1013904223U;
+	return *state >> 8;
+}
+
 /* spawn or die */
 void start(void (*fn)(void *), void *arg);
 struct gr_chan *chan(size_t elem, size_t cap);
@@ -44,5 +53,7 @@ void bench_sleep50us_err(long n);
 void bench_parked(long n);
 void bench_wake(long n);
 void bench_idle(long n);
+void bench_file_randread(long n);
+void bench_file_randread_cached(long n);
 
 #endif /* BENCH_H */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "bench.h"
 
@@ -24,6 +25,8 @@ static const struct {
 	{ "timers_late", bench_timers_late }, { "parked", bench_parked },
 	{ "sleep50us_err", bench_sleep50us_err },
 	{ "wake", bench_wake },		      { "idle_ctxt", bench_idle },
+	{ "file_randread", bench_file_randread },
+	{ "file_randread_cached", bench_file_randread_cached },
 };
 static size_t chosen;
 static long size;
@@ -44,6 +47,15 @@ void report_late(const char *bench, int64_t *samples, long n)
 {
 	qsort(samples, n, sizeof(*samples), compare);
 	printf("%s ns %.3f %.3f\n", bench, (double)samples[n / 2], (double)samples[n * 99 / 100]);
+}
+
+int64_t cpu_ns(void)
+{
+	struct rusage r;
+
+	getrusage(RUSAGE_SELF, &r);
+	return (r.ru_utime.tv_sec + r.ru_stime.tv_sec) * GR_SEC +
+	       (r.ru_utime.tv_usec + r.ru_stime.tv_usec) * GR_US;
 }
 
 void must(int ret, const char *what)

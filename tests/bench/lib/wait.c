@@ -4,19 +4,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bench.h"
 
 static struct gr_wg wg;
 static struct gr_chan *gate; /* never gets a value; closed to let everybody through */
-
-static uint32_t next_random(uint32_t *state)
-{
-	*state = *state * 1664525U + 1013904223U;
-	return *state >> 8;
-}
 
 /* ---- mutex: eight want it all the time; every 16th time its holder yields with it ---- */
 
@@ -58,15 +51,6 @@ void bench_mutex(long n)
 /* ---- timers_cpu: n goroutines sleep at once; when they wake there is one due each us ---- */
 
 static int64_t spread; /* ns */
-
-static int64_t cpu_ns(void)
-{
-	struct rusage r;
-
-	getrusage(RUSAGE_SELF, &r);
-	return (r.ru_utime.tv_sec + r.ru_stime.tv_sec) * GR_SEC +
-	       (r.ru_utime.tv_usec + r.ru_stime.tv_usec) * GR_US;
-}
 
 static void at_gate(void)
 {

@@ -6,6 +6,8 @@
  * PROCS is how many CPUs the process may use, except for wake and parked: those are about two
  * threads that are free to run anywhere, and about memory.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -487,6 +489,67 @@ static void bench_idle(long n)
 	pause();
 }
 
+/* ---- file_randread: a pool of 64 threads, each with a read of its own at any time ---- */
+
+#define READERS 64
+#define BLOCK 4096
+
+static int file;
+static uint32_t nr_blocks;
+
+static void *reader(void *arg)
+{
+	uint32_t seed = (uint32_t)(long)arg * 2654435761U;
+	uint64_t *block = aligned_alloc(BLOCK, BLOCK);
+
+	for (long i = 0; i < each; i++) {
+		uint32_t at = next_random(&seed) % nr_blocks;
+
+		if (pread(file, block, BLOCK, (off_t)at * BLOCK) != BLOCK || *block != at)
+			fail("pread");
+	}
+	free(block);
+	return NULL;
+}
+
+static void randread(const char *bench, int flags, long n)
+{
+	const char *path = getenv("BENCH_FILE");
+	int64_t t, cpu;
+	char name[64];
+
+	file = open(path ? path : "", O_RDONLY | O_CLOEXEC | flags);
+	if (file < 0 && errno == EINVAL && flags) {
+		printf("skip: the file system has no O_DIRECT\n");
+		exit(4);
+	}
+	if (file < 0)
+		fail("BENCH_FILE");
+	nr_blocks = lseek(file, 0, SEEK_END) / BLOCK;
+	each = n / 10 / READERS + 1;
+	run_threads(READERS, reader);
+	each = (n + READERS - 1) / READERS;
+	cpu = cpu_ns();
+	t = now();
+	run_threads(READERS, reader);
+	t = now() - t;
+	cpu = cpu_ns() - cpu;
+	n = each * READERS;
+	report(bench, "req/s", (double)n * SEC / t);
+	snprintf(name, sizeof(name), "%s_cpu", bench);
+	report(name, "us", (double)cpu / n / 1000);
+}
+
+static void bench_randread(long n)
+{
+	randread("file_randread", O_DIRECT, n);
+}
+
+static void bench_randread_cached(long n)
+{
+	randread("file_randread_cached", 0, n);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(long n), (*ops)(long n);
@@ -499,6 +562,8 @@ static const struct {
 	{ "sleep50us_err", bench_sleep50us_err, NULL },
 	{ "parked", bench_parked, NULL },    { "wake", bench_wake, NULL },
 	{ "idle_ctxt", bench_idle, NULL },
+	{ "file_randread", bench_randread, NULL },
+	{ "file_randread_cached", bench_randread_cached, NULL },
 };
 
 int main(int argc, char **argv)

@@ -29,6 +29,9 @@ var table = map[string]func(n int){
 	"parked":        benchParked,
 	"wake":          benchWake,
 	"idle_ctxt":     benchIdle,
+
+	"file_randread":        benchRandread,
+	"file_randread_cached": benchRandreadCached,
 }
 
 func report(bench, unit string, value float64) {
