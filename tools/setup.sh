@@ -114,6 +114,7 @@ libuv1-dev       a peer: an event loop for C
 libhttp-parser-dev  HTTP parsing, of examples/httpd
 libsqlite3-dev   SQLite, the same
 wrk              HTTP load
+redis-tools      redis-benchmark; its redis-check-rdb is also redis-server, a peer
 libpcre2-8-0     library of nginx, a peer, which is unpacked
 libssl3          the same
 "

@@ -156,5 +156,7 @@ int server_main(void *set)
 		return 1;
 	}
 	drain();
+	gr_info(&info);
+	fprintf(stderr, "httpd: enters %llu\n", (unsigned long long)info.ring_enters);
 	return 0;
 }

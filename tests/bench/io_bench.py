@@ -6,6 +6,7 @@ functions) and ends at SIGTERM; load.c or wrk is the client. Every bench is a fu
 run(res, bench, impl, procs, scale) does one round of one server and adds its figures, or says
 res.skip(). A new one is an entry there, and its figures' names in "gives".
 """
+import csv
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from results import verdict
 LIMIT = 60  # seconds for one run of a client
 SPAN_MS, WARM_MS = 1500, 300
 RATE = 5000  # requests per second in the open loop
-TICK = os.sysconf("SC_CLK_TCK")
+CPUCLOCK_SCHED = 2
 NGINX = os.path.join(os.environ.get("GR_CACHE") or
                      os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "gr"),
                      "nginx/usr/sbin/nginx")
@@ -47,9 +48,9 @@ ECHO = {
 
 
 class Server:
-    def __init__(self, command, port=None, stream="stdout"):
+    def __init__(self, command, port=None, stream="stdout", **more):
         self.port, self.said = port, ""
-        self.process = subprocess.Popen(command, text=True, **{stream: subprocess.PIPE})
+        self.process = subprocess.Popen(command, text=True, **{stream: subprocess.PIPE}, **more)
         self.out = getattr(self.process, stream)
         if not port:
             line = self.out.readline()
@@ -80,12 +81,8 @@ class Server:
             return [pid] + [int(p) for p in f.read().split()]
 
     def cpu(self):
-        """seconds, by ticks"""
-        total = 0
-        for pid in self.pids():
-            with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
-                total += sum(int(t) for t in f.read().rpartition(")")[2].split()[11:13])
-        return total / TICK
+        """seconds, of all threads: what clock_getcpuclockid() names"""
+        return sum(time.clock_gettime((~pid << 3) | CPUCLOCK_SCHED) for pid in self.pids())
 
     def resident(self):
         with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as f:
@@ -112,8 +109,23 @@ def start(res, bench, impl, procs):
     return server
 
 
+def client(args):
+    """It ran: its status and output; 1 and the reason if it does not end."""
+    try:
+        return subprocess.run(args, capture_output=True, text=True, check=False, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(args, 1, "", f"{args[0]}: not done after {LIMIT} s")
+
+
 def scaled(n, scale):
     return n if scale >= 1 else max(1, int(n * max(scale, 0.01)))
+
+
+def add_enters(res, bench, impl, procs, said, requests):
+    """libgr's servers say at their end how often they entered the ring"""
+    enters = re.search(r"\benters (\d+)", said)
+    if enters:
+        res.add((bench + "_enters", impl, procs), "calls", int(enters.group(1)) / requests, None, requests)
 
 
 def echo(res, bench, impl, procs, scale):
@@ -126,7 +138,7 @@ def echo(res, bench, impl, procs, scale):
                 "--size", str(work.get("size", 64)), "--pid", str(server.process.pid),
                 "--time", str(max(int(SPAN_MS * scale), 100)), "--warm", str(max(int(WARM_MS * scale), 20)),
                 "--rate", str(work.get("rate", 0))]
-        p = subprocess.run(args, capture_output=True, text=True, check=False, timeout=LIMIT)
+        p = client(args)
         if p.returncode == 4:
             res.skip(bench, impl, p.stdout.strip().removeprefix("skip: "))
             return
@@ -139,10 +151,7 @@ def echo(res, bench, impl, procs, scale):
         res.add((bench, impl, procs), "req/s", f["rate"], None, f["requests"])
     for name in ("p50", "p99", "cpu"):
         res.add((f"{bench}_{name}", impl, procs), "us", f[name], None, f["requests"])
-    enters = re.search(r"^enters (\d+)", said, re.M)
-    if enters:
-        res.add((bench + "_enters", impl, procs), "calls", int(enters.group(1)) / f["total"], None,
-                f["total"])
+    add_enters(res, bench, impl, procs, said, f["total"])
     if server.process.returncode not in (0, -signal.SIGTERM):
         failed(res, bench, impl, procs, f"the server's exit: {server.process.returncode}")
 
@@ -225,9 +234,9 @@ def http(res, bench, impl, procs, scale):
             url = f"http://127.0.0.1:{server.port}/"
             conns = str(scaled(WORK[bench]["conns"], scale))
             cpu = server.cpu()
-            p = subprocess.run(["wrk", "-t1", "-c" + conns, f"-d{2 if scale >= 1 else 1}s", "--latency", url],
-                               capture_output=True, text=True, check=False, timeout=LIMIT)
+            p = client(["wrk", "-t1", "-c" + conns, f"-d{2 if scale >= 1 else 1}s", "--latency", url])
             cpu = server.cpu() - cpu
+            said = server.stop()
     done = re.search(r"(\d+) requests in", p.stdout)
     if p.returncode or not done or re.search(r"Non-2xx|Socket errors", p.stdout):
         failed(res, bench, impl, procs, p.stdout + p.stderr)
@@ -238,6 +247,53 @@ def http(res, bench, impl, procs, scale):
     res.add((bench + "_p99", impl, procs), "us",
             seconds(re.search(r"99%\s+(\S+)", p.stdout).group(1)) * 1e6, None, n)
     res.add((bench + "_cpu", impl, procs), "us", cpu * 1e6 / n, None, n)
+    add_enters(res, bench, impl, procs, said, n)
+
+
+# ---- kv ----
+
+def start_kv(impl, where):
+    """the server, or the reason why not"""
+    port = free_port()
+    command, program = {
+        "libgr": (["kv", "--port", str(port), "--procs", "1"], "build/examples/kv"),
+        # Debian's redis-check-rdb is the server, too, and says which by its name
+        "redis": (["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", where,
+                   "--appendonly", "no"], shutil.which("redis-check-rdb") or "redis-check-rdb"),
+    }[impl]
+    if not os.access(program, os.X_OK):
+        return f"there is no {program}"
+    with open(where + "/log", "w", encoding="utf-8") as log:
+        return Server(command, port=port, executable=program, stderr=log)
+
+
+def kv(res, bench, impl, procs, scale):
+    """one kind of request; without pipelining, or 16 at a time"""
+    work = WORK[bench]
+    if not shutil.which("redis-benchmark"):
+        res.skip(bench, impl, "there is no redis-benchmark")
+        return
+    with tempfile.TemporaryDirectory() as where:
+        server = start_kv(impl, where)
+        if isinstance(server, str):
+            res.skip(bench, impl, server)
+            return
+        with server:
+            if not wait_for(server.port):
+                failed(res, bench, impl, procs, "does not answer")
+                return
+            n = scaled(work["requests"], scale)
+            cpu = server.cpu()
+            p = client(["redis-benchmark", "-p", str(server.port), "-t", work["command"], "-n", str(n),
+                        "-c", str(work["conns"]), "-r", "100000", "-P", str(work.get("pipeline", 1)), "--csv"])
+            cpu = server.cpu() - cpu
+    rows = list(csv.DictReader(p.stdout.splitlines()))
+    if p.returncode or len(rows) != 1:
+        failed(res, bench, impl, procs, p.stdout + p.stderr)
+        return
+    res.add((bench, impl, procs), "req/s", float(rows[0]["rps"]), None, n)
+    res.add((bench + "_p99", impl, procs), "us", float(rows[0]["p99_latency_ms"]) * 1000, None, n)
+    res.add((bench + "_cpu", impl, procs), "us", cpu * 1e6 / n, None, n)
 
 
 def entry(run, bench, conns, gives, impls=tuple(ECHO), **more):
@@ -245,16 +301,23 @@ def entry(run, bench, conns, gives, impls=tuple(ECHO), **more):
 
 
 ALL = ("", "_p50", "_p99", "_cpu", "_enters")
+KV = ("", "_p99", "_cpu")
 WORK = {
     "echo_1": entry(echo, "echo_1", 1, ALL),
     "echo_64": entry(echo, "echo_64", 64, ALL),
     "echo_1000": entry(echo, "echo_1000", 1000, ALL),
-    "echo_64_4k": entry(echo, "echo_64_4k", 64, ALL, size=4096),
+    "echo_1_4k": entry(echo, "echo_1_4k", 1, ALL, size=4096, procs=(1,)),
+    "echo_64_4k": entry(echo, "echo_64_4k", 64, ALL, size=4096, procs=(1,)),
+    "echo_1000_4k": entry(echo, "echo_1000_4k", 1000, ALL, size=4096, procs=(1,)),
     "echo_64_open": entry(echo, "echo_64_open", 64, ALL[1:], rate=RATE),
     "idle10k_bytes": entry(idle, "idle10k_bytes", 10000, ("",), rounds=1, procs=(1,)),
-    "http_hello": entry(http, "http_hello", 64, ("", "_p99", "_cpu"), impls=("libgr", "go", "nginx")),
+    "http_hello": entry(http, "http_hello", 64, ("", "_p99", "_cpu", "_enters"), impls=("libgr", "go", "nginx")),
+    "kv_set": entry(kv, "kv_set", 50, KV, impls=("libgr", "redis"), procs=(1,), command="set", requests=100_000),
+    "kv_get": entry(kv, "kv_get", 50, KV, impls=("libgr", "redis"), procs=(1,), command="get", requests=100_000),
+    "kv_get_p16": entry(kv, "kv_get_p16", 50, KV, impls=("libgr", "redis"), procs=(1,), command="get",
+                        requests=1_000_000, pipeline=16),
 }
-IMPLS = ("libgr", "epoll-c", "libuv", "go", "tokio", "nginx")
+IMPLS = ("libgr", "epoll-c", "libuv", "go", "tokio", "nginx", "redis")
 
 # hoped for: figure, of whom (None: the figure itself), at most or at least, how much
 GOALS = tuple((f"echo_{n}_cpu", peer, "at most", most)
@@ -265,6 +328,8 @@ GOALS = tuple((f"echo_{n}_cpu", peer, "at most", most)
     ("echo_1000_p99", "go", "at most", 1.0),
     ("echo_64_enters", None, "at most", 0.5),
     ("http_hello", "go", "at least", 1.3),
+    ("kv_set", "redis", "at least", 1.0),
+    ("kv_get", "redis", "at least", 1.0),
     ("idle10k_bytes", None, "at most", 6144),
 )
 
