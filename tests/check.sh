@@ -56,12 +56,12 @@ $MAKE -s DEBUG=1 build-debug/unit/debug_test > build/misuse.log 2>&1 || cat buil
 tests/host.sh misuse 120 build-debug/unit/debug_test
 wait
 # a guest alone leaves half of two cores idle
-step "inside debug kernels (build/debug.log) and stock kernels"
-SERIES=$DEBUG tests/vm/suite.sh "${UNIT[@]}" -- "${KTEST[@]}" > build/debug.log 2>&1 &
-tests/vm/suite.sh "${UNIT[@]}" -- "${KTEST[@]}"
-step "waiting for the debug kernels"
+step "inside debug kernels and the newest (build/guests.log), and in stock kernels"
+SERIES="$DEBUG newest" tests/vm/suite.sh "${UNIT[@]}" -- "${KTEST[@]}" > build/guests.log 2>&1 &
+SERIES="6.12 6.1" tests/vm/suite.sh "${UNIT[@]}" -- "${KTEST[@]}"
+step "waiting for the others"
 wait
-cat build/debug.log
+cat build/guests.log
 step "done"
 # shellcheck disable=SC2046,SC2086
 exec tests/tap.py build/lint.tap build/unit.tap build/system.tap build/unit-epoll.tap \

@@ -5,10 +5,10 @@
 #
 # Every UNIT program runs with the module and with futexes, those that wait for descriptors without
 # io_uring, too; every KTEST (the device's own tests) once. A debug kernel (6.12-kasan...) is about
-# the module: no futexes, no epoll, fewer rounds, more time. So is the newest kernel, but for the
-# time; when it is not in the cache it counts as skipped.
-# Each guest has an empty disk with ext4, for the tests that block on one. reload_test
-# patches the kernel's text all the time and so gets a guest of its own (vm.sh -1), not on the
+# the module: no futexes, no epoll, not the UNITs of is_library(), fewer rounds, more time. The
+# newest kernel has all UNITs, but with the module only, and fewer rounds; when it is not in the cache
+# it counts as skipped. Each guest has an empty disk with ext4, for the tests that block on one.
+# reload_test patches the kernel's text all the time and so gets a guest of its own (vm.sh -1), not on the
 # newest. In debug kernels failnth_test runs there too: with each allocation that it fails kmemleak
 # prints under a lock of its own, and a kernel that has seen that calls what hotplug_test makes
 # the scheduler do, kfree_rcu() in a wake-up of a task whose CPU is gone, a circular dependency
@@ -31,8 +31,18 @@ KTEST=("$@")
 CACHE=${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}
 MISSING=$CACHE/kernel/newest/missing
 TOOLS=("$CACHE/gdb/usr/bin/gdb:/bin/gdb" "$(command -v strace):/bin/strace" build/examples/block)
-DISK=build/vm/disk.img
 mkdir -p build/vm
+
+# What a test of goroutines that only deal with one another makes the module do, others do, too.
+is_library()
+{
+    case ${1%_test} in
+    badinput | badinput_sync | barrier | chan | chan_stress | cond | dill | go_chan | go_powser | \
+        go_sieve | kv_* | local | mutex | once | opcode | pool | rwmutex | select | select_stress | \
+        sem | task | trace | wait | wg) return 0 ;;
+    esac
+    return 1
+}
 
 manifest()
 {
@@ -57,6 +67,7 @@ manifest()
     done
     for t in "${UNIT[@]}"; do
         n=$(basename "$t")
+        [ $slow = 1 ] || ! is_library "$n" || continue
         echo "$n.kmod|$((240 * slow))|GR_TEST_SLOW=$slow GR_BACKEND=kmod /t/$n"
         [ -z "$futex" ] || echo "$n.futex|240|GR_BACKEND=futex /t/$n"
     done
@@ -80,10 +91,10 @@ disk()
 {
     export VM_DISK='' VM_MODULES=''
     case $1 in *-*) return ;; esac
-    VM_DISK=$DISK VM_MODULES="virtio_pci virtio_blk ext4"
-    rm -f $DISK
-    truncate -s 64M $DISK
-    mkfs.ext4 -q $DISK
+    VM_DISK=build/vm/$1.img VM_MODULES="virtio_pci virtio_blk ext4"
+    rm -f "$VM_DISK"
+    truncate -s 64M "$VM_DISK"
+    mkfs.ext4 -q "$VM_DISK"
 }
 
 reload()
