@@ -121,7 +121,7 @@ struct gr_proc_info {
 	size_t size;		/* in: sizeof(struct gr_proc_info) */
 	int runq;		/* goroutines in its run queue now */
 	int timers;		/* timers pending now */
-	int free;		/* stacks kept for the next goroutines */
+	int free;		/* goroutines that ended, kept for the next ones */
 	uint64_t schedules, steals, handoffs, ring_enters, timers_fired;
 	/* requests begun in its ring; results taken off it, and how many of these by others than who
 	 * held it; calls that found what they wanted and needed no request */

@@ -20,6 +20,7 @@
 #include <unistd.h>
 #include <unwind.h>
 
+#include "stack.h"
 #include "switch.h"
 #include "backtrace.h"
 
@@ -281,14 +282,16 @@ NO_SAN static size_t copy_stack(const struct g *g, struct trace_copy *c)
 {
 	uint32_t status = atomic_load(&g->status);
 	uintptr_t sp = (uintptr_t)*(void *const volatile *)&g->sp;
+	/* stays mapped, desc.c; maybe another goroutine's by now */
+	const struct stack *s = *(struct stack *const volatile *)&g->stack;
 	size_t n;
 
-	if (status != G_WAITING && status != G_RUNNABLE)
+	if (!s || (status != G_WAITING && status != G_RUNNABLE))
 		return 0;
 	/* NULL while it runs, sched.c */
-	if (sp < (uintptr_t)g->stack_lo || sp >= (uintptr_t)g || sp % sizeof(sp))
+	if (sp < (uintptr_t)s->lo || sp >= (uintptr_t)s || sp % sizeof(sp))
 		return 0;
-	n = (uintptr_t)g - sp < COPY_MAX ? (uintptr_t)g - sp : COPY_MAX;
+	n = (uintptr_t)s - sp < COPY_MAX ? (uintptr_t)s - sp : COPY_MAX;
 	n /= sizeof(sp);
 	copy((uintptr_t *)c->mem, (const volatile uintptr_t *)sp, n);
 	memset(c->mem + n * sizeof(sp), 0, COPY_SLACK);

@@ -25,16 +25,17 @@
 _Noreturn void crash_overflow(const struct g *g, const void *sp, const void *pc)
 {
 	struct out o = { .fd = STDERR_FILENO };
+	const struct stack *s = g->stack;
 	struct trace t;
 
 	out_str(&o, "gr: ");
 	out_goroutine(&o, g);
 	out_str(&o, ": stack overflow, ");
-	out_num(&o, (uint64_t)(stack_end(g) - (char *)g->stack_lo) / 1024);
+	out_num(&o, (uint64_t)(stack_end(s) - s->lo) / 1024);
 	out_str(&o, " KiB at ");
-	out_hex(&o, (uintptr_t)g->stack_lo);
+	out_hex(&o, (uintptr_t)s->lo);
 	out_str(&o, "..");
-	out_hex(&o, (uintptr_t)stack_end(g));
+	out_hex(&o, (uintptr_t)stack_end(s));
 	out_str(&o, ", sp ");
 	out_hex(&o, (uintptr_t)sp);
 	out_str(&o, "\n");
@@ -68,8 +69,7 @@ static void on_segv(int nr, siginfo_t *info, void *uc)
 	const struct g *g = g_self();
 	const char *at = info->si_addr;
 
-	if (info->si_code > 0 && g && at >= (const char *)g->stack_base &&
-	    at < (const char *)g->stack_lo)
+	if (info->si_code > 0 && g && at >= g->stack->base && at < g->stack->lo)
 		crash_overflow(g, sp_of(uc), pc_of(uc));
 	signal(nr, SIG_DFL);
 	if (info->si_code <= 0) /* somebody sent it: nothing will fault again */

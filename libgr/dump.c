@@ -5,7 +5,7 @@
  * Callers: any thread, at any time; crash.c from the handler of SIGQUIT. So no lock, no
  * allocation but one mmap(), no stdio. All that is read here may change meanwhile, and is
  * read without synchronisation on purpose: each goroutine is shown as it was at some instant,
- * not all of them at the same one. What keeps the memory there: stack_walk() for descriptors
+ * not all of them at the same one. What keeps the memory there: desc_walk() for descriptors
  * and stacks, and free_all() waits for walkers before it frees Ms.
  *
  * A goroutine that runs cannot be unwound from another thread. Its thread is named instead, and
@@ -16,8 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "desc.h"
 #include "sched.h"
-#include "stack.h"
 #include "backtrace.h"
 
 static const char *const reasons[] = {
@@ -133,6 +133,8 @@ NO_SAN static void say_state(struct dump *d, const struct g *g, uint32_t status)
 		out_str(&d->out, "running, makes this list");
 	} else if (status == G_RUNNING) {
 		say_thread(d, g);
+	} else if (!g->started) {
+		out_str(&d->out, "runnable, not started");
 	} else if (status == G_RUNNABLE) {
 		out_str(&d->out, "runnable");
 	} else {
@@ -161,7 +163,7 @@ NO_SAN static void dump_one(struct g *g, void *arg)
 	if (g == d->self) {
 		trace_self(&d->trace, d->pc);
 		out_trace(&d->out, &d->trace);
-	} else if (status != G_RUNNING) {
+	} else if (status != G_RUNNING && g->started) {
 		if (trace_parked(&d->trace, g, &d->copy))
 			out_trace(&d->out, &d->trace);
 		else
@@ -176,10 +178,10 @@ int dump_from(int fd, const void *pc)
 	struct dump d = { .out.fd = fd, .self = g_self(), .pc = pc, .now = gr_now() };
 	int saved = errno;
 
-	if (!stack_walk_begin())
+	if (!desc_walk_begin())
 		return -ENXIO;
 	if (!trace_copy_new(&d.copy)) {
-		stack_walk_end();
+		desc_walk_end();
 		errno = saved;
 		return -ENOMEM;
 	}
@@ -190,10 +192,10 @@ int dump_from(int fd, const void *pc)
 	out_str(&d.out, " processors, ");
 	out_num(&d.out, (uint64_t)atomic_load(&sched.nr_ms));
 	out_str(&d.out, " threads\n\n");
-	stack_walk(dump_one, &d);
+	desc_walk(dump_one, &d);
 	out_flush(&d.out);
 	trace_copy_free(&d.copy);
-	stack_walk_end();
+	desc_walk_end();
 	errno = saved;
 	return 0;
 }

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
- * g.c - the life of a goroutine: made, run once, its stack kept for the next.
+ * g.c - the life of a goroutine: made, given a stack, run once; both are kept for the next.
  *
- * A P caches dead goroutines with their stacks (holder only, no lock); more than GFREE_MAX go
- * back to stack.c. Callers: any thread for gr_go(); the scheduler for the rest.
+ * A goroutine has a stack from its first turn on: until then nobody can know where it will run,
+ * and a million that are queued need no memory for stacks.
+ * A P caches descriptors of dead goroutines (holder only, no lock), with their stacks as long as
+ * nobody needs them. A new goroutine may find one on its descriptor; else it takes, when it starts,
+ * that of the one that ended last on this P: it is still in the CPU's caches. What is too much
+ * goes back, to desc.c and stack.c.
+ * Callers: any thread for gr_go(); the scheduler for the rest.
  */
 #include <errno.h>
 
+#include "desc.h"
 #include "rt.h"
 #include "runq.h"
 #include "sched.h"
@@ -14,8 +20,8 @@
 #include "stack.h"
 #include "switch.h"
 
-#define GFREE_MAX 64
-#define GFREE_BATCH 32 /* stacks that move at once between a P's cache and stack.c */
+#define CACHE_MAX 64
+#define CACHE_BATCH 32 /* that move at once between a P's cache and desc.c */
 #define ID_BATCH 64
 
 /* first and last code on a goroutine's stack; entered and left in a runtime section */
@@ -25,9 +31,10 @@ static void g_main(void *arg)
 	struct m *m;
 
 	san_arrive(g);
+	g->started = true;
 	sched_began();
 	rt_exit_m(m_self());
-	if (g->fn)
+	if (likely(!g->returns))
 		g->fn(g->arg);
 	else
 		g->result = g->result_fn(g->arg);
@@ -44,18 +51,130 @@ static void g_main(void *arg)
 	sched_ended(g);
 }
 
-/* half of p's cache to all */
-static NOINLINE void spill(struct p *p)
-{
-	struct g *last = p->gfree, *rest;
+/* ---- stacks ---- */
 
-	for (int i = 1; i < GFREE_BATCH; i++)
-		last = last->next;
-	rest = last->next;
-	last->next = NULL;
-	stack_put_list(p->gfree);
-	p->gfree = rest;
-	p->nr_gfree -= GFREE_BATCH;
+/* g, which has its stack, begins with g_main() */
+static inline void prepare(struct g *g)
+{
+	san_g_start(g, g->stack);
+	g->sp = gr_switch_init(g->stack, g_main, g);
+}
+
+void g_start(struct p *p, struct g *g)
+{
+	struct g *dead = p->gfree;
+
+	if (likely(dead && dead->stack)) {
+		g->stack = dead->stack;
+		dead->stack = NULL;
+	} else {
+		g->stack = stack_get();
+	}
+	g->canary = g->stack->canary;
+	prepare(g);
+}
+
+/* A stack of another size is g's from now on: nobody has promised that there is memory later. */
+static NOINLINE bool give_odd_stack(struct g *g, size_t size)
+{
+	struct stack *s = stack_get_odd(size);
+
+	if (!s)
+		return false;
+	if (g->stack) {
+		g->stack->next = NULL;
+		stack_put_list(g->stack);
+	}
+	g->stack = s;
+	g->canary = s->canary;
+	g->odd = true;
+	return true;
+}
+
+static void take_odd_stack(struct g *g)
+{
+	struct stack *s = g->stack;
+
+	g->stack = NULL;
+	g->odd = false;
+	stack_put_odd(s);
+}
+
+/* ---- descriptors ---- */
+
+/* a chain of dead ones to everybody; their stacks first, which others are promised with them */
+static void put_list(struct g *list)
+{
+	struct stack *stacks = NULL;
+	struct g *last = list;
+
+	for (struct g *g = list; g; g = g->next) {
+		last = g;
+		if (!g->stack)
+			continue;
+		g->stack->next = stacks;
+		stacks = g->stack;
+		g->stack = NULL;
+	}
+	if (stacks)
+		stack_put_list(stacks);
+	desc_put_list(list, last);
+}
+
+static void put_one(struct g *g)
+{
+	g->next = NULL;
+	put_list(g);
+}
+
+/* all but the keep that ended last */
+static void spill(struct p *p, int keep)
+{
+	struct g **end = &p->gfree, *rest;
+
+	for (int i = 0; i < keep; i++)
+		end = &(*end)->next;
+	rest = *end;
+	*end = NULL;
+	p->nr_gfree = keep;
+	put_list(rest);
+}
+
+/* More than p may keep. At first it may keep none: others might look for the stacks in vain. */
+static NOINLINE void cache_full(struct p *p)
+{
+	if (!p->max_gfree && stack_promise(CACHE_MAX))
+		p->max_gfree = CACHE_MAX;
+	if (p->nr_gfree > p->max_gfree)
+		spill(p, p->max_gfree ? CACHE_BATCH : 0);
+}
+
+/* dead g into p's cache */
+static inline void cache_put(struct p *p, struct g *g)
+{
+	g->next = p->gfree;
+	p->gfree = g;
+	if (unlikely(++p->nr_gfree > p->max_gfree))
+		cache_full(p);
+}
+
+static inline void free_to(struct p *p, struct g *g)
+{
+	/* only the holder writes it */
+	atomic_store_explicit(&p->nr_ended, p->nr_ended + 1, memory_order_relaxed);
+	cache_put(p, g);
+}
+
+static NOINLINE void free_slow(struct p *p, struct g *g)
+{
+	if (g->odd)
+		take_odd_stack(g);
+	if (p) {
+		free_to(p, g);
+	} else {
+		atomic_fetch_sub_explicit(&sched.nr_gs, 1, memory_order_relaxed);
+		put_one(g);
+	}
 }
 
 /* m's thread has left g's stack */
@@ -64,51 +183,47 @@ void g_free_local(struct m *m, struct g *g)
 	struct p *p = m->p;
 
 	san_g_gone(g);
-	if (likely(p)) {
-		/* only the holder writes it */
-		atomic_store_explicit(&p->nr_ended, p->nr_ended + 1, memory_order_relaxed);
-		if (likely(g->stack_default)) {
-			g->next = p->gfree;
-			p->gfree = g;
-			if (++p->nr_gfree > GFREE_MAX)
-				spill(p);
-			return;
-		}
-	} else {
-		atomic_fetch_sub_explicit(&sched.nr_gs, 1, memory_order_relaxed);
-	}
-	stack_put(g);
+	if (likely(p && !g->odd))
+		free_to(p, g);
+	else
+		free_slow(p, g);
 }
 
 void g_fini_local(struct p *p)
 {
-	while (p->gfree) {
-		struct g *g = p->gfree;
-
-		p->gfree = g->next;
-		stack_put(g);
-	}
-	p->nr_gfree = 0;
+	if (p->gfree)
+		spill(p, 0);
 }
 
-static inline struct g *g_get(struct p *p, size_t size)
+static inline struct g *cache_get(struct p *p)
 {
 	struct g *g;
+	int n;
 
-	if (likely(p && size == sched.stack_size)) {
-		if (unlikely(!p->gfree))
-			p->gfree = stack_get_list(GFREE_BATCH, &p->nr_gfree);
-		g = p->gfree;
-		if (likely(g)) {
-			p->gfree = g->next;
-			p->nr_gfree--;
-			return g;
-		}
+	if (unlikely(!p))
+		return desc_get_list(1, &n);
+	if (unlikely(!p->gfree))
+		p->gfree = desc_get_list(CACHE_BATCH, &p->nr_gfree);
+	g = p->gfree;
+	if (likely(g)) {
+		p->gfree = g->next;
+		p->nr_gfree--;
 	}
-	g = stack_get(size);
-	if (g)
-		g->stack_default = size == sched.stack_size;
 	return g;
+}
+
+/* a dead goroutine with, or to be given, a stack of that size */
+static inline struct g *get(struct p *p, size_t size)
+{
+	struct g *g = cache_get(p);
+
+	if (likely(size == sched.stack_size) || !g || give_odd_stack(g, size))
+		return g;
+	if (p)
+		cache_put(p, g);
+	else
+		put_one(g);
+	return NULL;
 }
 
 /* numbers are dealt out to Ps in batches: unique, and in order on each of them */
@@ -157,27 +272,27 @@ struct g *g_new(void (*fn)(void *), void *arg, const struct gr_attr *attr, size_
 {
 	struct m *m = m_self();
 	struct p *p = m ? m->p : NULL;
-	struct g *g = g_get(p, size);
+	struct g *g = get(p, size);
 
-	if (!g)
+	if (unlikely(!g))
 		return NULL;
 	g->fn = fn;
 	g->arg = arg;
 	g->name = attr ? attr->name : NULL;
 	g->id = next_id(p);
-	g->next = NULL;
 	g->cancellable = false;
 	atomic_store_explicit(&g->cancelled, false, memory_order_relaxed);
 	g->shields = 0;
 	g->io_dry = -1;
 	g->scope = NULL;
-	g->opened = NULL;
 	g->task = NULL;
 	g->ended = NULL;
-	g->pins = 0;
-	g->result = 0;
-	san_g_new(g);
-	g->sp = gr_switch_init(stack_top(g), g_main, g);
+	g->returns = false;
+	g->started = false;
+	if (g->stack)
+		prepare(g);
+	else
+		g->sp = NULL; /* it is where the last one ended */
 	atomic_store_explicit(&g->status, G_WAITING, memory_order_relaxed);
 	if (likely(p)) /* only the holder writes it */
 		atomic_store_explicit(&p->nr_spawned, p->nr_spawned + 1, memory_order_relaxed);

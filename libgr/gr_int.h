@@ -75,6 +75,7 @@ struct g;
 struct m;
 struct p;
 
+struct stack;
 struct cancel_point;
 struct scope;
 struct local;
@@ -135,53 +136,51 @@ enum wait_reason {
 
 enum g_status { G_DEAD, G_RUNNABLE, G_RUNNING, G_WAITING };
 
-/* ---- G: lives at the top of its own stack (stack.c) ---- */
+/* ---- G: in slabs of their own (desc.c), in three cache lines; a switch needs the first ---- */
 struct g {
-	void *sp;	/* gr_switch(): saved stack pointer while not running */
+	/* gr_switch(): saved stack pointer; NULL while it runs, and before it has begun */
+	void *sp;
 	struct g *next; /* link in a queue or list; owner: that list */
-	_Atomic uint32_t status;
-	uint32_t wait_reason;
-	struct m *m; /* the thread that runs it; valid while RUNNING */
-	void (*fn)(void *);
-	void *arg;
-	const char *name;
-	uint64_t id;
-	uint32_t io_calls; /* io.c: calls that did not have to wait */
-	int io_dry;	/* io.c: the socket that it waited for and emptied, or -1 */
+	_Atomic uint8_t status; /* enum g_status */
+	uint8_t wait_reason;
+	uint16_t io_calls;	/* io.c: calls that did not have to wait, modulo */
+	bool canary;		/* of its stack: no guard page, so look at the lowest word */
+	bool cancellable;	/* fixed at spawn: somebody may cancel it */
+	_Atomic bool cancelled; /* cancel.c: set under cancel_lock, never taken back */
+	struct m *m;		/* the thread that runs it; valid while RUNNING */
 	/* park handshake: run after the switch by whoever was switched to, see g_park() */
 	bool (*commit)(struct g *, void *);
 	void *commit_arg;
-	struct m *_Atomic pinned; /* pin.c: the only M that may run it, or NULL */
 	int64_t wait_since; /* ns, of the P's last look at the clock; for gr_dump() */
+	/* NULL: it gets one with its first turn. Kept at its end, as long as nobody needs it, g.c. */
+	struct stack *stack;
 
-	/* cancel.c */
-	bool cancellable;	    /* fixed at spawn: somebody may cancel it */
-	_Atomic bool cancelled;	    /* set under cancel_lock, never taken back */
-	uint32_t shields;	    /* own */
+	union {
+		void (*fn)(void *);
+		int (*result_fn)(void *); /* of scopes and tasks: returns is set */
+	};
+	void *arg;
+	const char *name;
+	uint64_t id;
+	struct m *_Atomic pinned; /* pin.c: the only M that may run it, or NULL */
+	uint32_t pins;		  /* pin.c: own */
+	uint32_t shields;	  /* cancel.c: own */
+	int io_dry;		  /* io.c: the socket that it waited for and emptied, or -1 */
 	struct lock cancel_lock;
-	struct cancel_point *cancel_at; /* cancel_lock: what it waits in */
+	int result;	    /* what result_fn returned */
+	uint8_t nr_locals; /* local.c: own */
+	bool odd;	   /* a stack of another size than the default, with it from gr_go() on */
+	bool returns;
+	bool started; /* it had its first turn */
 
+	struct cancel_point *cancel_at; /* cancel_lock: what it waits in */
 	/* scope.c, task.c: what it belongs to. scope_next, scope_prev: that scope's lock */
 	struct scope *scope;
 	struct g *scope_next, *scope_prev;
 	struct scope *opened; /* scopes it opened and has not left, innermost first; cancel_lock */
 	struct gr_task *task;
-	int (*result_fn)(void *);  /* of scopes and tasks: instead of fn */
-	int result;		   /* what it returned */
 	void (*ended)(struct g *); /* run by g at its end, in user code, outside a section; or NULL */
-
-	/* local.c: own */
-	struct local *locals;
-	uint32_t nr_locals;
-
-	uint32_t pins; /* pin.c: own */
-	/* stack.c */
-	void *stack_base; /* of the mapping, guard page included */
-	void *stack_lo;	  /* lowest usable byte */
-	size_t stack_size;
-	bool stack_default; /* g.c: of the runtime's default size */
-	bool canary; /* no guard page: the lowest word is zero, or it overflowed */
-	struct g *all_next, *all_prev; /* of other sizes than the default */
+	struct local *locals;	   /* local.c: own */
 	struct san_g san;
 };
 
@@ -234,8 +233,8 @@ struct p {
 	struct g *_Atomic runq[RUNQ_SIZE];
 
 	/* holder only */
-	struct g *gfree; /* dead goroutines with their stacks */
-	int nr_gfree;
+	struct g *gfree; /* g.c: dead goroutines, some with their stacks */
+	int nr_gfree, max_gfree; /* max 0: it has no promise of stacks for them yet */
 	uint64_t next_id, end_id; /* numbers of goroutines that are this P's to give */
 	uint32_t poll_tick; /* turns since requests were submitted */
 	uint64_t clock_at;  /* cpu_cycles() at the last look at the clock for the timers */

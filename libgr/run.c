@@ -20,6 +20,7 @@
 
 #include "crash.h"
 #include "debug.h"
+#include "desc.h"
 #include "listener.h"
 #include "netpoll.h"
 #include "runq.h"
@@ -256,7 +257,7 @@ static bool join_threads(void)
 
 static void free_all(void)
 {
-	stack_walk_wait();
+	desc_walk_wait();
 	proxy_fini();
 	listeners_stop();
 	for (int i = 0; i < sched.nr_procs; i++) {
@@ -272,6 +273,7 @@ static void free_all(void)
 	}
 	deadlock_stop();
 	globq_fini();
+	desc_fini();
 	stack_fini();
 	sched.ops->fini();
 	free(sched.procs);

@@ -54,20 +54,25 @@ void __tsan_switch_to_fiber(void *fiber, unsigned int flags);
 struct san_g {
 #ifdef GR_ASAN
 	void *fake; /* ASan's own stack for frames whose addresses escape */
+	const void *lo; /* of its stack, or the thread's */
+	size_t size;
 #endif
 #ifdef GR_TSAN
 	void *fiber;
 #endif
+};
+
+/* a field of struct stack */
+struct san_stack {
 #ifdef GR_VALGRIND
-	unsigned int stack_id;
+	unsigned int id;
 #endif
 };
 
 #ifdef GR_ASAN
-#define SAN_ASAN_LEAVE(from, to, ends)                                                        \
-	__sanitizer_start_switch_fiber((ends) ? NULL : &(from)->san.fake, (to)->stack_lo,     \
-				       (size_t)((char *)(to)->stack_base + (to)->stack_size - \
-						(char *)(to)->stack_lo))
+#define SAN_ASAN_LEAVE(from, to, ends)                                                  \
+	__sanitizer_start_switch_fiber((ends) ? NULL : &(from)->san.fake, (to)->san.lo, \
+				       (to)->san.size)
 #define san_arrive(me) __sanitizer_finish_switch_fiber((me)->san.fake, NULL, NULL)
 #else
 #define SAN_ASAN_LEAVE(from, to, ends) ((void)0)
@@ -88,22 +93,23 @@ struct san_g {
 	} while (0)
 
 struct g;
+struct stack;
 /* san.c; each is nothing in a build that does not need it */
 #if defined(GR_ASAN) || defined(GR_TSAN) || defined(GR_VALGRIND)
 /* memory for a stack came, and goes: stack.c */
-void san_stack_new(struct g *g);
-void san_stack_gone(struct g *g);
+void san_stack_new(struct stack *s);
+void san_stack_gone(struct stack *s);
 #else
-static inline void san_stack_new(struct g *g) { (void)g; }
-static inline void san_stack_gone(struct g *g) { (void)g; }
+static inline void san_stack_new(struct stack *s) { (void)s; }
+static inline void san_stack_gone(struct stack *s) { (void)s; }
 #endif
 #if defined(GR_ASAN) || defined(GR_TSAN)
-/* a goroutine on it starts, has ended: g.c. The thread's own stack: m.c */
-void san_g_new(struct g *g);
+/* g starts on s, has ended: g.c. The thread's own stack: m.c */
+void san_g_start(struct g *g, struct stack *s);
 void san_g_gone(struct g *g);
 void san_g0_new(struct g *g0);
 #else
-static inline void san_g_new(struct g *g) { (void)g; }
+static inline void san_g_start(struct g *g, struct stack *s) { (void)g; (void)s; }
 static inline void san_g_gone(struct g *g) { (void)g; }
 static inline void san_g0_new(struct g *g0) { (void)g0; }
 #endif

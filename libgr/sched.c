@@ -200,6 +200,9 @@ static inline void begin_turn(struct m *m, struct g *g, bool inherit)
 {
 	struct p *p = m->p;
 
+	/* before it is curg: an overflow in here is that of the goroutine that leaves */
+	if (!g->sp)
+		g_start(p, g);
 	if (inherit) {
 		p->inherits++;
 	} else {
@@ -217,7 +220,7 @@ static inline void begin_turn(struct m *m, struct g *g, bool inherit)
 }
 
 /*
- * Where g goes on. From here until it is switched away from, g->sp is NULL: its state says WAITING
+ * Where g goes on, or begins. From here until it is switched away from, g->sp is NULL: its state says WAITING
  * some instructions before its context is saved, and who dumps must not take the place of
  * the last time for the one of this time.
  */
@@ -303,7 +306,7 @@ static __attribute__((always_inline)) inline void switch_from(struct m *m, struc
 
 static inline void check_canary(struct g *g)
 {
-	if (unlikely(g->canary && stack_overflowed(g)))
+	if (unlikely(g->canary && stack_overflowed(g->stack)))
 		crash_overflow(g, __builtin_frame_address(0), NULL);
 }
 

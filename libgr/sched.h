@@ -120,6 +120,8 @@ void sched_began(void);
 _Noreturn void sched_ended(struct g *g);
 
 /* ---- g.c ---- */
+/* g's first turn, on p, and it has no stack yet */
+void g_start(struct p *p, struct g *g);
 /* after the switch away from a goroutine that ended */
 void g_free_local(struct m *m, struct g *g);
 void g_fini_local(struct p *p);

@@ -248,6 +248,7 @@ int gr_scope_go_with(struct gr_scope *out, int (*fn)(void *), void *arg, const s
 	g = g_new(NULL, arg, attr, size);
 	if (g) {
 		g->result_fn = fn;
+		g->returns = true;
 		g->ended = scope_ended;
 		start_in(s, g);
 	}

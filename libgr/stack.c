@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: MIT
 /*
- * stack.c - stacks of goroutines, with the descriptor at the top of each.
+ * stack.c - stacks of goroutines.
  *
  * Job: reserve address space in slabs of many stacks, guard each one below, reuse them, give
  * back what deep ones hold. Callers: g.c, which keeps a cache per P in front of this; any
- * thread. dump.c walks over all of them, from a signal handler too.
+ * thread. Not here: which goroutine has which (g.c), struct g (desc.c).
  *
- * A stack is reserved, not committed: a small goroutine touches one page, which also holds its
- * descriptor. Its page tables are shared by the seven or eight stacks of 2 MiB of addresses. A
- * slab's stacks are taken in order, so one that was never used holds nothing.
+ * A stack is reserved, not committed: a small goroutine touches one page, from its first turn on.
+ * Its page tables are shared by the seven or eight stacks of 2 MiB of addresses. A slab's stacks
+ * are taken in order, so one that was never used holds nothing.
+ *
+ * Promises. A goroutine gets its stack when it first runs, where nobody could be told that there
+ * is none. Therefore gr_go() has it promised: I1 there are at least as many stacks in slabs
+ * (nr_stacks) as were promised, and at most as many are taken as were promised. One promise
+ * goes with each descriptor (desc.c), and one with each place in a P's cache: that one may be
+ * empty because others hoard.
  *
  * Guards. MADV_GUARD_INSTALL (6.13+): marks in the page tables, no mapping of its own, and a
  * whole slab is marked by a few calls of process_madvise(). Else PROT_NONE by mprotect(): two
@@ -21,21 +27,16 @@
  * whether it has more takes a system call, so only every TRIM_EVERY-th is looked at, until a
  * deep one is found: then the next TRIM_AFTER are, and so on.
  *
- * Layout of a stack:  lo | guard | usable ... frames grow down | struct g | hi
- *
- * Walking (stack_walk()): slabs are only added, in front, and stay until stack_fini(). Stacks of
- * other sizes are on a list of their own and are unmapped when their goroutine ends. W1: the
- * walker raises nr_walkers, then reads the list; W2: stack_put() unlinks, then reads nr_walkers,
- * and leaves the memory for later if it is not 0. So what a walker can reach stays mapped.
+ * Layout of a stack:  base | guard | lo ... frames grow down | struct stack | end
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "desc.h"
 #include "sched.h"
 #include "stack.h"
 
@@ -58,11 +59,10 @@
 /* In the slab's first page: never malloc() in a runtime section. A thread that was held back
  * inside malloc() has the allocator's lock and needs a P, which we would not give up. */
 struct slab {
-	struct slab *_Atomic next;
+	struct slab *next; /* made after this one */
 	size_t bytes;
-	size_t stack; /* bytes of each */
 	int nr;
-	_Atomic int carved; /* stacks taken so far, from the first; lock */
+	int carved; /* stacks taken so far, from the first */
 	bool guarded;
 };
 
@@ -70,13 +70,12 @@ enum stack_guard stack_guard_best = GUARD_MADVISE;
 
 static struct {
 	struct lock lock;
-	struct g *free; /* of the default size */
-	struct slab *_Atomic slabs;
-	int nr_stacks;
-	size_t size; /* default size, of this runtime */
-	struct g *_Atomic odd; /* in use, of other sizes; links: all_next, all_prev */
-	struct g *unmap_later;
-	_Atomic int nr_walkers;
+	struct stack *free; /* of the default size */
+	struct slab *slabs, *last; /* in the order they were made */
+	struct slab *carving;      /* the first one that has stacks nobody took yet */
+	int nr_stacks, nr_promised; /* I1 */
+	size_t size; /* default size, of this runtime, with its guard */
+	struct stack *unmap_later; /* of other sizes */
 
 	bool started;
 	_Atomic int guard;  /* enum stack_guard: the kind for the next slab */
@@ -92,16 +91,6 @@ static size_t page_size;
 static size_t round_page(size_t n)
 {
 	return (n + page_size - 1) & ~(page_size - 1);
-}
-
-void *stack_top(struct g *g)
-{
-	return g;
-}
-
-bool stack_overflowed(const struct g *g)
-{
-	return g->canary && *(const volatile unsigned long *)g->stack_lo != 0;
 }
 
 const char *stack_guard_name(void)
@@ -128,10 +117,10 @@ static int read_max_maps(void)
 	return max;
 }
 
-static void start_locked(size_t size)
+static void start_locked(void)
 {
 	page_size = (size_t)sysconf(_SC_PAGESIZE);
-	stacks.size = round_page(size) + GUARD_BYTES; /* the first goroutine has the default size */
+	stacks.size = round_page(sched.stack_size) + GUARD_BYTES;
 	stacks.guard = stacks.weakest = stack_guard_best;
 	stacks.mprotects = read_max_maps() / 4;
 	stacks.started = true;
@@ -167,17 +156,15 @@ static bool guard_mprotect(char *lo)
 }
 
 /* one stack that has none yet */
-static void guard(struct g *g, char *lo)
+static void guard(struct stack *s)
 {
-	g->canary = false;
-	if (guard_madvise(lo))
+	if (guard_madvise(s->base))
 		return;
 	lower(&stacks.weakest, GUARD_MPROTECT);
-	if (guard_mprotect(lo))
+	if (guard_mprotect(s->base))
 		return;
 	lower(&stacks.weakest, GUARD_CANARY);
-	g->stack_lo = lo;
-	g->canary = true;
+	s->canary = true;
 }
 
 /* all of a slab with few calls; false: each stack needs its own */
@@ -202,29 +189,29 @@ static bool guard_slab(char *first, size_t size, int nr)
 /* ---- memory ---- */
 
 /*
- * Where the descriptor of the stack from lo is: at its end, less a colour that neighbours differ in.
- * Without it the same lines of all pages would hold all descriptors and frames, and thousands of
- * goroutines would share a few sets of the caches. The colour costs part of the top page only.
+ * Where the top of the stack from base is: at its end, less a colour that neighbours differ in.
+ * Without it the same lines of all pages would hold the frames of all goroutines, and thousands
+ * of them would share a few sets of the caches. The colour costs part of the top page only.
  */
-static struct g *g_of(char *lo, size_t size)
+static struct stack *top_of(char *base, size_t size)
 {
-	size_t colour = (uintptr_t)lo / size % COLOURS * COLOUR_BYTES;
+	size_t colour = (uintptr_t)base / size % COLOURS * COLOUR_BYTES;
 
-	return (struct g *)((uintptr_t)(lo + size - colour - sizeof(struct g)) & ~63UL);
+	return (struct stack *)((uintptr_t)(base + size - colour - sizeof(struct stack)) & ~63UL);
 }
 
-/* the descriptor of a stack whose memory is all zero; touches its top page for the first time */
-static struct g *carve(char *lo, size_t size, bool guarded)
+/* the stack of memory that is all zero; touches its top page for the first time */
+static struct stack *carve(char *base, size_t size, bool guarded)
 {
-	struct g *g = g_of(lo, size);
+	struct stack *s = top_of(base, size);
 
-	g->stack_base = lo;
-	g->stack_size = size;
-	g->stack_lo = lo + GUARD_BYTES;
+	s->base = base;
+	s->size = size;
+	s->lo = base + GUARD_BYTES;
 	if (!guarded)
-		guard(g, lo);
-	san_stack_new(g);
-	return g;
+		guard(s);
+	san_stack_new(s);
+	return s;
 }
 
 static char *map(size_t bytes)
@@ -239,106 +226,110 @@ static char *map(size_t bytes)
 	return mem;
 }
 
-static struct slab *grow_locked(void)
+static bool grow_locked(void)
 {
 	int nr = stacks.nr_stacks < SLAB_FROM ? SLAB_FEW : SLAB_MANY;
-	size_t head = round_page(sizeof(struct slab)), bytes = head + nr * stacks.size;
-	char *base = map(bytes);
-	struct slab *s = (struct slab *)base;
+	size_t bytes = round_page(sizeof(struct slab)) + nr * stacks.size;
+	struct slab *s = (struct slab *)map(bytes);
 
-	if (!base)
-		return NULL;
+	if (!s)
+		return false;
 	s->bytes = bytes;
-	s->stack = stacks.size;
 	s->nr = nr;
-	s->guarded = guard_slab(base + head, s->stack, nr);
-	s->next = stacks.slabs;
-	stacks.slabs = s;
+	if (stacks.last)
+		stacks.last->next = s;
+	else
+		stacks.slabs = s;
+	stacks.last = s;
+	if (!stacks.carving)
+		stacks.carving = s;
 	stacks.nr_stacks += nr;
-	return s;
+	return true;
+}
+
+bool stack_promise(int n)
+{
+	bool ok = true;
+
+	lock_acquire(&stacks.lock);
+	if (!stacks.started)
+		start_locked();
+	while (ok && stacks.nr_stacks < stacks.nr_promised + n)
+		ok = grow_locked();
+	if (ok)
+		stacks.nr_promised += n;
+	lock_release(&stacks.lock);
+	return ok;
 }
 
 static char *slab_stack(struct slab *s, int i)
 {
-	return (char *)s + round_page(sizeof(*s)) + (size_t)i * s->stack;
+	return (char *)s + round_page(sizeof(*s)) + (size_t)i * stacks.size;
 }
 
-static struct g *slab_g(struct slab *s, int i)
+struct stack *stack_get(void)
 {
-	return g_of(slab_stack(s, i), s->stack);
-}
+	struct stack *s;
+	struct slab *slab;
+	bool guarded;
+	char *base;
 
-static struct g *get_default(void)
-{
-	struct g *g = stacks.free;
-	struct slab *s;
-	int i;
-
-	if (g) {
-		stacks.free = g->next;
+	lock_acquire(&stacks.lock);
+	s = stacks.free;
+	if (s) {
+		stacks.free = s->next;
 		lock_release(&stacks.lock);
-		return g;
+		return s;
 	}
-	s = stacks.slabs;
-	if (!s || s->carved == s->nr)
-		s = grow_locked();
-	i = s ? s->carved : 0;
-	if (s)
-		/* a walker may see the descriptor before it is filled in: zero, a dead one */
-		atomic_store_explicit(&s->carved, i + 1, memory_order_relaxed);
+	slab = stacks.carving; /* there is one: I1 */
+	base = slab_stack(slab, slab->carved);
+	/* not before: guards need page tables */
+	if (!slab->carved++)
+		slab->guarded = guard_slab(base, stacks.size, slab->nr);
+	guarded = slab->guarded;
+	if (slab->carved == slab->nr)
+		stacks.carving = slab->next;
 	lock_release(&stacks.lock);
-	return s ? carve(slab_stack(s, i), s->stack, s->guarded) : NULL;
+	return carve(base, stacks.size, guarded);
 }
 
 /* ---- stacks of other sizes ---- */
 
-static struct g *get_odd(size_t size)
+struct stack *stack_get_odd(size_t size)
 {
-	char *lo = map(size);
-	struct g *g = lo ? carve(lo, size, false) : NULL, *first;
+	struct stack *s;
+	char *base;
 
-	if (!g)
+	size = round_page(size) + GUARD_BYTES;
+	base = map(size);
+	if (!base)
 		return NULL;
-	lock_acquire(&stacks.lock);
-	first = stacks.odd;
-	g->all_next = first;
-	g->all_prev = NULL;
-	if (first)
-		first->all_prev = g;
-	atomic_store_explicit(&stacks.odd, g, memory_order_release);
-	lock_release(&stacks.lock);
-	return g;
+	s = carve(base, size, false);
+	s->odd = true;
+	return s;
 }
 
-static void unmap_all(struct g *list)
+static void unmap_all(struct stack *list)
 {
 	while (list) {
-		struct g *g = list;
+		struct stack *s = list;
 
-		list = g->next;
-		san_stack_gone(g);
-		munmap(g->stack_base, g->stack_size);
+		list = s->next;
+		san_stack_gone(s);
+		munmap(s->base, s->size);
 	}
 }
 
-static void put_odd(struct g *g)
+void stack_put_odd(struct stack *s)
 {
-	struct g *list = NULL;
+	struct stack *list = NULL;
 
-	if (!g->canary && atomic_load_explicit(&stacks.guard, memory_order_relaxed) < GUARD_MADVISE)
+	if (!s->canary && atomic_load_explicit(&stacks.guard, memory_order_relaxed) < GUARD_MADVISE)
 		atomic_fetch_add(&stacks.mprotects, 1);
 	lock_acquire(&stacks.lock);
-	if (g->all_prev)
-		g->all_prev->all_next = g->all_next;
-	else
-		stacks.odd = g->all_next;
-	if (g->all_next)
-		g->all_next->all_prev = g->all_prev;
-	g->next = stacks.unmap_later;
-	stacks.unmap_later = g;
-	/* the unlinking may have been a plain store */
-	atomic_thread_fence(memory_order_seq_cst);
-	if (!atomic_load(&stacks.nr_walkers)) { /* W2 */
+	s->next = stacks.unmap_later;
+	stacks.unmap_later = s;
+	if (!desc_walked()) { /* W2 of desc.c */
 		list = stacks.unmap_later;
 		stacks.unmap_later = NULL;
 	}
@@ -346,24 +337,19 @@ static void put_odd(struct g *g)
 	unmap_all(list);
 }
 
-struct g *stack_get(size_t size)
+void stack_unmap_odd(struct stack *s)
 {
-	lock_acquire(&stacks.lock);
-	if (!stacks.started)
-		start_locked(size);
-	size = round_page(size) + GUARD_BYTES;
-	if (size == stacks.size)
-		return get_default();
-	lock_release(&stacks.lock);
-	return get_odd(size);
+	s->next = NULL;
+	if (s->odd)
+		unmap_all(s);
 }
 
 /* ---- what stacks hold ---- */
 
 /* the lowest page that is in memory, or NULL: none, or nobody knows */
-static char *lowest_resident(const struct g *g)
+static char *lowest_resident(const struct stack *s)
 {
-	char *end = stack_end(g), *at = g->stack_lo;
+	char *end = stack_end(s), *at = s->lo;
 	unsigned char in[256];
 
 	while (at < end) {
@@ -387,18 +373,18 @@ ssize_t gr_stack_used(void)
 
 	if (!g)
 		return -EPERM;
-	low = lowest_resident(g);
-	return low ? stack_end(g) - low : -ENOSYS;
+	low = lowest_resident(g->stack);
+	return low ? stack_end(g->stack) - low : -ENOSYS;
 }
 
-static void trim(struct g *g)
+static void trim(struct stack *s)
 {
-	char *low, *keep = stack_end(g) - KEEP;
+	char *low, *keep = stack_end(s) - KEEP;
 	uint32_t left = atomic_load_explicit(&stacks.trim_left, memory_order_relaxed);
 
 	if (!left && atomic_fetch_add_explicit(&stacks.puts, 1, memory_order_relaxed) % TRIM_EVERY)
 		return;
-	low = lowest_resident(g);
+	low = lowest_resident(s);
 	if (low && low < keep) {
 		madvise(low, (size_t)(keep - low), MADV_DONTNEED);
 		left = TRIM_AFTER + 1;
@@ -408,19 +394,9 @@ static void trim(struct g *g)
 		atomic_store_explicit(&stacks.trim_left, left - 1, memory_order_relaxed);
 }
 
-void stack_put(struct g *g)
+void stack_put_list(struct stack *list)
 {
-	if (g->stack_size != stacks.size) {
-		put_odd(g);
-		return;
-	}
-	g->next = NULL;
-	stack_put_list(g);
-}
-
-void stack_put_list(struct g *list)
-{
-	struct g *last = list;
+	struct stack *last = list;
 
 	for (trim(last); last->next; trim(last))
 		last = last->next;
@@ -430,81 +406,19 @@ void stack_put_list(struct g *list)
 	lock_release(&stacks.lock);
 }
 
-struct g *stack_get_list(int max, int *n)
-{
-	struct g *list, **end = &list;
-
-	*n = 0;
-	lock_acquire(&stacks.lock);
-	list = stacks.free;
-	while (*n < max && *end) {
-		end = &(*end)->next;
-		++*n;
-	}
-	stacks.free = *end;
-	lock_release(&stacks.lock);
-	*end = NULL;
-	return list;
-}
-
-/* ---- all of them ---- */
-
-bool stack_walk_begin(void)
-{
-	atomic_fetch_add(&stacks.nr_walkers, 1); /* W1; and before stack_fini() looks */
-	if (atomic_load(&sched.running))
-		return true;
-	stack_walk_end();
-	return false;
-}
-
-void stack_walk_end(void)
-{
-	atomic_fetch_sub(&stacks.nr_walkers, 1);
-}
-
-NO_SAN void stack_walk(void (*fn)(struct g *, void *), void *arg)
-{
-	for (struct slab *s = atomic_load(&stacks.slabs); s; s = s->next) {
-		int n = atomic_load(&s->carved);
-
-		for (int i = 0; i < n; i++)
-			fn(slab_g(s, i), arg);
-	}
-	for (struct g *g = atomic_load(&stacks.odd); g; g = g->all_next)
-		fn(g, arg);
-}
-
-void stack_walk_wait(void)
-{
-	struct timespec ms = { 0, 1000000 };
-
-	while (atomic_load(&stacks.nr_walkers))
-		nanosleep(&ms, NULL);
-}
-
 void stack_fini(void)
 {
-	struct slab *s, *next;
+	struct slab *slab, *next;
 
-	stack_walk_wait();
-	for (s = stacks.slabs; s; s = next) {
-		next = s->next;
-		for (int i = 0; i < s->carved; i++)
-			san_stack_gone(slab_g(s, i));
-		munmap(s, s->bytes);
+	for (slab = stacks.slabs; slab; slab = next) {
+		next = slab->next;
+		for (int i = 0; i < slab->carved; i++)
+			san_stack_gone(top_of(slab_stack(slab, i), stacks.size));
+		munmap(slab, slab->bytes);
 	}
 	unmap_all(stacks.unmap_later);
-	for (struct g *g = stacks.odd, *after; g; g = after) {
-		after = g->all_next;
-		g->next = NULL;
-		unmap_all(g);
-	}
-	stacks.unmap_later = NULL;
-	stacks.odd = NULL;
-	stacks.free = NULL;
-	stacks.slabs = NULL;
-	stacks.nr_stacks = 0;
-	stacks.size = 0;
+	stacks.unmap_later = stacks.free = NULL;
+	stacks.slabs = stacks.last = stacks.carving = NULL;
+	stacks.nr_stacks = stacks.nr_promised = 0;
 	stacks.started = false;
 }

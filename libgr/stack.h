@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* stack.h - memory of goroutines; see stack.c. */
+/* stack.h - memory of stacks; see stack.c. */
 #ifndef GR_STACK_H
 #define GR_STACK_H
 
@@ -14,37 +14,47 @@ enum stack_guard { GUARD_CANARY, GUARD_MPROTECT, GUARD_MADVISE };
 /* the best that may be used; tests lower it while no runtime runs */
 extern enum stack_guard stack_guard_best;
 
-/* A goroutine descriptor at the top of a stack of at least size bytes; NULL: no memory. Any
- * thread. The stack and the descriptor may be those of a dead goroutine. */
-struct g *stack_get(size_t size);
-/* Take it back; not the running stack. */
-void stack_put(struct g *g);
-/* the same for several of the default size, linked by next: up to max that were used before */
-struct g *stack_get_list(int max, int *n);
-void stack_put_list(struct g *list);
-/* where the first frame goes */
-void *stack_top(struct g *g);
-/* end of the stack's memory, above the descriptor */
-static inline char *stack_end(const struct g *g)
+/* At the top of the memory it describes: the first frame goes right below. */
+struct stack {
+	char *base; /* of the mapping, guard included */
+	char *lo;   /* lowest usable byte */
+	size_t size;
+	struct stack *next; /* link in a list; owner: that list */
+	bool odd;	    /* not of the default size: a mapping of its own */
+	bool canary;	    /* no guard page: the lowest word is zero, or it overflowed */
+	struct san_stack san;
+};
+
+/* end of the stack's memory, above its description */
+static inline char *stack_end(const struct stack *s)
 {
-	return (char *)g->stack_base + g->stack_size;
+	return s->base + s->size;
 }
 /* the stack has no guard page and its lowest word was overwritten */
-bool stack_overflowed(const struct g *g);
+static inline bool stack_overflowed(const struct stack *s)
+{
+	return s->canary && *(const volatile unsigned long *)s->lo != 0;
+}
+
+/*
+ * n more stacks of the default size can be had at any time: whoever has the promise takes one with
+ * stack_get(), which does not fail, or keeps one that nobody else can get. It is for good; what
+ * has been given back may be taken again. False: no memory. Any thread.
+ */
+bool stack_promise(int n);
+/* one of the default size; promised */
+struct stack *stack_get(void);
+/* Take them back, linked by next; not the running stack. */
+void stack_put_list(struct stack *list);
+/* one of another size; NULL: no memory */
+struct stack *stack_get_odd(size_t size);
+/* Unmap it when nobody walks; no g->stack is it any more. */
+void stack_put_odd(struct stack *s);
+/* at once, if it is one of another size; nobody walks */
+void stack_unmap_odd(struct stack *s);
 /* "madvise", "mprotect" or "canary": the weakest in use */
 const char *stack_guard_name(void);
 /* all memory back to the system; no goroutine is left */
 void stack_fini(void);
-
-/*
- * Look at every descriptor, in a signal handler too. Between begin and end no memory of a stack
- * is unmapped; goroutines come and go meanwhile. begin: false when there is no runtime (any
- * more). fn gets dead ones as well.
- */
-bool stack_walk_begin(void);
-void stack_walk(void (*fn)(struct g *, void *), void *arg);
-void stack_walk_end(void);
-/* until no walk is under way; none begins once sched.running is false */
-void stack_walk_wait(void);
 
 #endif /* GR_STACK_H */

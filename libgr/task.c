@@ -64,6 +64,7 @@ int gr_task_new(struct gr_task **out, int (*fn)(void *), void *arg, const struct
 	g = g_new(NULL, arg, attr, size);
 	if (g) {
 		g->result_fn = fn;
+		g->returns = true;
 		g->ended = task_ended;
 		g->task = t;
 		g->cancellable = true;

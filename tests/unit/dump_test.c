@@ -269,6 +269,35 @@ static int list_states(void *unused)
 	return 0;
 }
 
+/* ---- goroutines that had no turn yet ---- */
+
+static void done(void *unused)
+{
+	(void)unused;
+	gr_wg_done(&up);
+}
+
+static int list_queued(void *unused)
+{
+	struct gr_attr usual = { .size = sizeof(usual), .name = "queued" };
+	struct gr_attr odd = { .size = sizeof(odd), .stack_size = 1 << 20, .name = "queued, large" };
+	const struct gr_attr *attrs[] = { &usual, &odd, &usual };
+
+	(void)unused;
+	for (int i = 0; i < 3; i++) { /* the last one may find a stack that was used */
+		const char *b;
+
+		gr_wg_add(&up, 1);
+		gr_go_with(done, NULL, attrs[i]);
+		dump();
+		b = block(attrs[i]->name);
+		tap_ok(b && strstr(b, "[runnable, not started]") && !strstr(b, "\n\t"),
+		       "%s: not started, and no backtrace", attrs[i]->name);
+		gr_wg_wait(&up, GR_FOREVER);
+	}
+	return 0;
+}
+
 /* ---- SIGQUIT ---- */
 
 static int quit_main(void *unused)
@@ -358,12 +387,14 @@ static int dump_churn(void *rounds)
 int main(void)
 {
 	struct gr_opts opts = { .size = sizeof(opts), .nr_procs = 3 };
+	struct gr_opts one = { .size = sizeof(one), .nr_procs = 1 };
 	int rounds = 100;
 
 	tap_limit(120);
 	tap_ok(gr_dump(1) == -ENXIO, "-ENXIO without a runtime");
 	test_sigquit(); /* first: TSan wants no thread before a fork */
 	tap_ok(gr_run(list_states, NULL, &opts) == 0, "a goroutine in each state");
+	tap_ok(gr_run(list_queued, NULL, &one) == 0, "one after the other is queued");
 	tap_ok(gr_run(dump_churn, &rounds, &opts) == 0,
 	       "%d dumps while goroutines start, run and end", rounds);
 	return tap_done();

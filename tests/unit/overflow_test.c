@@ -55,7 +55,7 @@ static void deep(void *unused)
 
 static __attribute__((noinline)) void fill(void)
 {
-	size_t room = (size_t)((char *)__builtin_frame_address(0) - (char *)g_self()->stack_lo);
+	size_t room = (size_t)((char *)__builtin_frame_address(0) - g_self()->stack->lo);
 	volatile char *all = alloca(room);
 
 	for (size_t i = 0; i < room; i++)

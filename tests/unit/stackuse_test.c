@@ -110,6 +110,7 @@ static int max_maps;
 static void wait_here(void *unused)
 {
 	(void)unused;
+	gr_wg_done(&here);
 	gr_chan_recv(go, NULL, GR_FOREVER);
 	gr_wg_done(&gone);
 }
@@ -141,10 +142,12 @@ static int park_beyond(void *unused)
 
 	(void)unused;
 	gr_chan_new(&go, 0, 0);
+	gr_wg_add(&here, n);
 	gr_wg_add(&gone, n);
 	for (int i = 0; i < n; i++)
 		if (gr_go(wait_here, NULL))
 			return -1;
+	gr_wg_wait(&here, GR_FOREVER); /* a stack each, from the first turn on */
 	gr_info(&info);
 	tap_ok(!strcmp(info.guard, "canary"), "mprotect() for some of %d stacks, canaries beyond", n);
 	left = can_map(max_maps / 4);
