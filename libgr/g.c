@@ -48,7 +48,7 @@ static void g_main(void *arg)
 	m = rt_enter_inline();
 	if (unlikely(g->pins))
 		pin_end(m);
-	sched_ended(g);
+	sched_ended(m, g);
 }
 
 /* ---- stacks ---- */
@@ -289,10 +289,8 @@ struct g *g_new(void (*fn)(void *), void *arg, const struct gr_attr *attr, size_
 	g->ended = NULL;
 	g->returns = false;
 	g->started = false;
-	if (g->stack)
+	if (g->stack) /* else g->sp is NULL: so it was while the last one ran, to its end */
 		prepare(g);
-	else
-		g->sp = NULL; /* it is where the last one ended */
 	atomic_store_explicit(&g->status, G_WAITING, memory_order_relaxed);
 	if (likely(p)) /* only the holder writes it */
 		atomic_store_explicit(&p->nr_spawned, p->nr_spawned + 1, memory_order_relaxed);

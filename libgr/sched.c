@@ -220,9 +220,9 @@ static inline void begin_turn(struct m *m, struct g *g, bool inherit)
 }
 
 /*
- * Where g goes on, or begins. From here until it is switched away from, g->sp is NULL: its state says WAITING
- * some instructions before its context is saved, and who dumps must not take the place of
- * the last time for the one of this time.
+ * Where g goes on, or begins. From here until it is switched away from, g->sp is NULL: its state
+ * says WAITING some instructions before its context is saved, and who dumps must not take the
+ * place of the last time for the one of this time.
  */
 static inline void *take_sp(struct g *g)
 {
@@ -295,10 +295,10 @@ static __attribute__((always_inline)) inline void switch_from(struct m *m, struc
 	m->prev = g;
 	if (next) {
 		begin_turn(m, next, inherit);
-		san_leave(g, next, !g->commit);
+		san_leave(g, next, false);
 		gr_switch(&g->sp, take_sp(next));
 	} else {
-		san_leave(g, &m->g0, !g->commit);
+		san_leave(g, &m->g0, false);
 		gr_switch(&g->sp, m->g0.sp);
 	}
 	san_arrive(g);
@@ -315,12 +315,26 @@ void sched_began(void)
 	finish_prev(m_self());
 }
 
-void sched_ended(struct g *g)
+void sched_ended(struct m *m, struct g *g)
 {
+	struct g *next;
+	bool inherit;
+	void *sp;
+
 	check_canary(g);
 	atomic_store_explicit(&g->status, G_DEAD, memory_order_relaxed);
 	g->commit = NULL; /* says that it ended */
-	switch_from(m_self(), g);
+	next = next_quick(m, &inherit);
+	m->prev = g;
+	if (next) {
+		begin_turn(m, next, inherit);
+		san_leave(g, next, true);
+		sp = take_sp(next);
+	} else {
+		san_leave(g, &m->g0, true);
+		sp = m->g0.sp;
+	}
+	gr_switch_last(sp);
 	gr_throw("goroutine %llu ran on after its end", (unsigned long long)g->id);
 }
 

@@ -117,7 +117,7 @@ void sched_wake_pollers(void);
 /* first thing on a new goroutine's stack */
 void sched_began(void);
 /* last thing on it: the goroutine has ended */
-_Noreturn void sched_ended(struct g *g);
+_Noreturn void sched_ended(struct m *m, struct g *g);
 
 /* ---- g.c ---- */
 /* g's first turn, on p, and it has no stack yet */

@@ -11,6 +11,8 @@
 #define GR_SWITCH_H
 
 void gr_switch(void **save, void *load);
+/* the same for who never comes back: saves nothing */
+void gr_switch_last(void *load);
 /* first address of a new stack: calls fn(arg), which must not return */
 void gr_switch_start(void);
 /* fn(arg), as if the goroutine whose saved stack pointer is sp had called it; for backtraces */
@@ -26,12 +28,11 @@ static inline void *gr_switch_init(void *top, void (*fn)(void *), void *arg)
 	*--sp = 0;			    /* stack pointer 16-byte aligned, as the ABI says */
 	*--sp = (void *)gr_switch_start;    /* ret goes here */
 	*--sp = 0;			    /* rbp: ends the chain of frames */
-	*--sp = 0;			    /* rbx */
-	*--sp = (void *)fn;		    /* r12 */
+	sp -= 2;			    /* rbx: any value */
+	sp[0] = (void *)fn;		    /* r12 */
 	*--sp = arg;			    /* r13 */
-	*--sp = 0;			    /* r14 */
-	*--sp = 0;			    /* r15 */
-	*--sp = (void *)0x037f00001f80UL;   /* x87 control word, mxcsr: the ABI's defaults */
+	sp -= 3;			    /* r14, r15: any values */
+	sp[0] = (void *)0x037f00001f80UL;   /* x87 control word, mxcsr: the ABI's defaults */
 	return sp;
 }
 

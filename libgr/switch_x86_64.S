@@ -27,6 +27,7 @@ gr_switch:
 	stmxcsr	(%rsp)
 	fnstcw	4(%rsp)
 	movq	%rsp, (%rdi)
+.Lload:
 	movq	%rsi, %rsp
 	ldmxcsr	(%rsp)
 	fldcw	4(%rsp)
@@ -51,6 +52,17 @@ gr_switch:
 	jmpq	*%rcx
 	.cfi_endproc
 	.size	gr_switch, .-gr_switch
+
+	.globl	gr_switch_last
+	.hidden	gr_switch_last
+	.type	gr_switch_last, @function
+	.p2align 4
+gr_switch_last:
+	.cfi_startproc
+	movq	%rdi, %rsi
+	jmp	.Lload
+	.cfi_endproc
+	.size	gr_switch_last, .-gr_switch_last
 
 	.globl	gr_switch_start
 	.hidden	gr_switch_start
