@@ -6,11 +6,10 @@
  *
  * Says its port on stdout (0 takes a free one), closes a connection that is silent for --idle (60;
  * 0 never), and ends at SIGTERM or SIGINT: what was read by then is still sent back. The signals
- * are blocked in all threads and taken by a plain one, which tells the first goroutine.
+ * are blocked in all threads; the first goroutine waits for them.
  */
 #include <errno.h>
 #include <getopt.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +26,6 @@
 static const char *port = "8007";
 static int procs, idle = 60;
 static sigset_t signals;
-static struct gr_chan *stop;
 static struct gr_scope server;
 
 static int64_t idle_deadline(void)
@@ -72,9 +70,10 @@ static int serve(void *arg)
 
 static int accept_all(void *arg)
 {
-	int lfd = (int)(intptr_t)arg, fd;
+	struct gr_listener *listener = arg;
+	int fd;
 
-	while ((fd = gr_accept(lfd, GR_FOREVER)) != -ECANCELED) {
+	while ((fd = gr_listener_accept(listener, GR_FOREVER)) != -ECANCELED) {
 		/* out of descriptors or memory, or a client that left: others may go */
 		if (fd < 0 && fd != -ECONNABORTED)
 			gr_sleep(gr_after(50 * GR_MS));
@@ -84,40 +83,42 @@ static int accept_all(void *arg)
 	return 0;
 }
 
-static void *take_signal(void *unused)
+static int serve_all(struct gr_listener *listener, int bound)
 {
-	int sig;
+	int ret;
 
-	(void)unused;
-	sigwait(&signals, &sig);
-	gr_chan_send(stop, NULL, GR_FOREVER);
-	return NULL;
+	gr_scope_init(&server, GR_SCOPE_ALL);
+	ret = gr_scope_go(&server, accept_all, listener);
+	if (!ret) {
+		printf("port %d\n", bound);
+		fflush(stdout);
+		ret = gr_signal_wait(&signals, NULL, GR_FOREVER);
+	}
+	gr_scope_cancel(&server);
+	gr_scope_wait(&server, GR_FOREVER);
+	return ret < 0 ? ret : 0;
 }
 
 static int run(void *unused)
 {
 	struct gr_info info = { .size = sizeof(info) };
-	int lfd = gr_tcp_listen("127.0.0.1", port, 4096);
-	pthread_t thread;
-	int ret;
+	int fd = gr_tcp_listen("127.0.0.1", port, 4096), bound = gr_tcp_port(fd), ret = fd;
+	struct gr_listener *listener;
 
 	(void)unused;
-	if (lfd < 0) {
-		fprintf(stderr, "echo: cannot listen on port %s: %s\n", port, strerrordesc_np(-lfd));
+	if (fd >= 0) {
+		ret = gr_listener_new(&listener, fd);
+		if (ret)
+			gr_close(fd);
+	}
+	if (ret < 0) {
+		fprintf(stderr, "echo: cannot listen on port %s: %s\n", port, strerror(-ret));
 		return 1;
 	}
-	gr_scope_init(&server, GR_SCOPE_ALL);
-	ret = gr_scope_go(&server, accept_all, (void *)(intptr_t)lfd);
-	if (!ret)
-		ret = -pthread_create(&thread, NULL, take_signal, NULL);
-	if (!ret) {
-		printf("port %d\n", gr_tcp_port(lfd));
-		fflush(stdout);
-		gr_chan_recv(stop, NULL, GR_FOREVER);
-	}
-	gr_scope_cancel(&server);
-	gr_scope_wait(&server, GR_FOREVER);
-	gr_close(lfd);
+	ret = serve_all(listener, bound);
+	gr_listener_release(listener);
+	if (ret)
+		fprintf(stderr, "echo: %s\n", strerror(-ret));
 	gr_info(&info);
 	printf("enters %llu\n", (unsigned long long)info.ring_enters);
 	return ret ? 1 : 0;
@@ -159,8 +160,6 @@ int main(int argc, char **argv)
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
-	if (gr_chan_new(&stop, 0, 1))
-		return 1;
 	opts.nr_procs = procs;
 	return gr_run(run, NULL, &opts) ? 1 : 0;
 }
