@@ -294,6 +294,7 @@ struct m {
 	unsigned int park_reason;
 	struct m *park_next;
 	int stat_fd;
+	int64_t cpu_look, cpu_used; /* park_monitor.c */
 };
 
 /* ---- sched.c: what other files call ---- */

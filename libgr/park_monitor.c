@@ -12,8 +12,8 @@
  * pf_wake_monitor(). Ps that rest for microseconds, as a server's do, are no news to it, or it would
  * look every 20 us for ever; but they have time to spare, so the pause stays short, MON_REST_US.
  * If the holder is in goroutine code (hint flags 0) and /proc says that its thread
- * sleeps, the P goes to a thread that waits for one (waiters), else to a spare. Go's monitor
- * cannot see the thread state and guesses from time alone.
+ * sleeps, the P goes to a thread that waits for one (waiters), else to a spare. Without a descriptor
+ * for that file it guesses from the thread's CPU time. Go's monitor guesses from time alone.
  *
  * Taking a P from a thread that may wake at any instant:
  *
@@ -29,6 +29,7 @@
  */
 #include <fcntl.h>
 #include <linux/membarrier.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -39,6 +40,7 @@
 
 #define MON_MIN_US 20
 #define MON_MAX_US 10000
+#define MON_GUESS_US 1000
 #define MON_REST_US 500 /* the longest pause after a look that met all Ps idle */
 #define MON_PATIENCE 50 /* quiet rounds before the pause doubles */
 #define MON_IDLE 10	/* rounds in a row with all Ps idle before it sleeps until it is woken */
@@ -57,19 +59,51 @@ void pf_need_thread(void)
 	pf_wake_monitor();
 }
 
-/* /proc says that the thread sleeps, interruptibly or not */
-static bool thread_sleeps(struct m *m)
+/* its state is read from a file that stays open; -1: no descriptor was left */
+static int stat_file(struct m *m)
 {
-	char path[64], buf[256], *state;
-	ssize_t n;
+	char path[64];
 
-	if (!m->tid)
-		return false;
 	if (m->stat_fd < 0) {
 		snprintf(path, sizeof(path), "/proc/self/task/%d/stat", m->tid);
 		m->stat_fd = open(path, O_RDONLY | O_CLOEXEC);
 	}
-	n = m->stat_fd < 0 ? -1 : pread(m->stat_fd, buf, sizeof(buf) - 1, 0);
+	return m->stat_fd;
+}
+
+/*
+ * Without that file: it got no CPU since the last look of this kind, MON_GUESS_US ago or more. It may
+ * wait for one, too; then more threads than Ps run until its next libgr call.
+ */
+static bool thread_stands(struct m *m)
+{
+	struct timespec ts;
+	clockid_t clock;
+	int64_t now = gr_now(), used;
+
+	if (now < m->cpu_look + MON_GUESS_US * GR_US)
+		return false;
+	if (pthread_getcpuclockid(m->thread, &clock) || clock_gettime(clock, &ts))
+		return false;
+	used = ts.tv_sec * GR_SEC + ts.tv_nsec;
+	m->cpu_look = now;
+	if (used == m->cpu_used)
+		return true;
+	m->cpu_used = used;
+	return false;
+}
+
+/* /proc says that the thread sleeps, interruptibly or not */
+static bool thread_sleeps(struct m *m)
+{
+	char buf[256], *state;
+	ssize_t n;
+
+	if (!m->tid)
+		return false;
+	if (stat_file(m) < 0)
+		return thread_stands(m);
+	n = pread(m->stat_fd, buf, sizeof(buf) - 1, 0);
 	if (n <= 0)
 		return false;
 	buf[n] = 0;
