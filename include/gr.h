@@ -66,7 +66,8 @@ struct gr_opts {
 
 /*
  * Start the runtime, run fn(arg) as the first goroutine, and return what it returned, when
- * it did: other goroutines end with it, as in Go. opts may be NULL. One runtime at a time.
+ * it did: other goroutines end with it, as in Go. Calls by which plain threads start, wake or
+ * time goroutines must be over by then. opts may be NULL. One runtime at a time.
  * -EBUSY one is running, or a goroutine of the last one still sits in a system call;
  * -EINVAL bad opts or a bad GR_* variable; -ENODEV GR_BACKEND=kmod without /dev/gr; -ENOSYS
  * GR_NETPOLL=uring without io_uring, as of Linux 6.0; -ENOMEM; -EAGAIN no thread. A sentence that
