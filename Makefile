@@ -245,7 +245,7 @@ bench-kmod: setup-run
 build-unit: $(UNIT)
 
 # TSan has room for 8000 goroutines at once
-TSAN_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,race chan mutex wg wait select timer dump epoll))
+TSAN_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,race runq chan mutex wg wait select timer dump epoll))
 
 # what waits for descriptors, and what wakes pollers: run once more with GR_NETPOLL=epoll
 EPOLL_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,io sock listener sockstorm sockrace file child dial fdwait \
