@@ -21,7 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "listener.h"
+#include "multi.h"
 #include "netpoll.h"
 #include "op.h"
 
@@ -203,9 +203,9 @@ static int take_cqe(struct p *p, struct io_uring_cqe *cqe, struct g **end)
 		return 0;
 	}
 	req = (struct req *)(uintptr_t)data;
-	req->more = cqe->flags & IORING_CQE_F_MORE;
+	req->cqe_flags = cqe->flags;
 	netpoll_count_taken(p, 1);
-	if (!req->more) {
+	if (!(cqe->flags & IORING_CQE_F_MORE)) {
 		netpoll_pending_add(p, -1);
 		netpoll_count(&p->nr_io_ended, 1);
 	}
@@ -320,7 +320,7 @@ static void uring_fini(struct p *p)
 	 * comes now, or when the thread that submitted has gone.
 	 */
 	uring_harvest(p, &unused);
-	while (listeners_armed(p) && gr_now() < until) {
+	while (multis_armed(p) && gr_now() < until) {
 		uring_wait(p, gr_after(GR_MS));
 		uring_harvest(p, &unused);
 	}

@@ -19,7 +19,7 @@ struct req {
 	struct req *next;
 	int fd, res;
 	uint32_t events, seq, state;
-	bool more; /* for done(), of a multishot request: there will be another result */
+	uint32_t cqe_flags; /* for done(): IORING_CQE_F_*; zero by epoll */
 	/*
 	 * It is over, or has more to say, with the kernel's result. In a runtime section, under the
 	 * lock of the ring's consumers: returns the goroutine to make ready, or NULL. Unless it

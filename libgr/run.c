@@ -21,7 +21,7 @@
 #include "crash.h"
 #include "debug.h"
 #include "desc.h"
-#include "listener.h"
+#include "multi.h"
 #include "netpoll.h"
 #include "runq.h"
 #include "proxy.h"
@@ -259,12 +259,12 @@ static void free_all(void)
 {
 	desc_walk_wait();
 	proxy_fini();
-	listeners_stop();
+	multis_stop();
 	for (int i = 0; i < sched.nr_procs; i++) {
 		netpoll_fini(&sched.procs[i]);
 		timers_fini(&sched.procs[i]);
 	}
-	listeners_stopped();
+	multis_stopped();
 	while (ended_ms) {
 		struct m *m = ended_ms;
 
