@@ -27,8 +27,8 @@ gr_switch:
 	stmxcsr	(%rsp)
 	fnstcw	4(%rsp)
 	movq	%rsp, (%rdi)
-.Lload:
 	movq	%rsi, %rsp
+.Lload:
 	ldmxcsr	(%rsp)
 	fldcw	4(%rsp)
 	addq	$8, %rsp
@@ -59,7 +59,8 @@ gr_switch:
 	.p2align 4
 gr_switch_last:
 	.cfi_startproc
-	movq	%rdi, %rsi
+	movq	%rdi, %rsp
+	.cfi_def_cfa_offset 64	/* as at .Lload */
 	jmp	.Lload
 	.cfi_endproc
 	.size	gr_switch_last, .-gr_switch_last
