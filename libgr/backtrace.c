@@ -8,7 +8,7 @@
  *
  * A parked goroutine may be made to run at any instant while we look, and an unwinder that
  * follows changing memory crashes. So its stack is copied first. A copy is good if a
- * second look finds the same words, the same stack pointer and the same state. Words that point
+ * second look finds the same words, stack, stack pointer, goroutine and state. Words that point
  * into the stack (saved frame pointers among them) are moved along with it; then libgcc's
  * unwinder walks the copy, starting from gr_switch()'s frame (gr_call_parked()).
  */
@@ -284,6 +284,7 @@ NO_SAN static size_t copy_stack(const struct g *g, struct trace_copy *c)
 	uintptr_t sp = (uintptr_t)*(void *const volatile *)&g->sp;
 	/* stays mapped, desc.c; maybe another goroutine's by now */
 	const struct stack *s = *(struct stack *const volatile *)&g->stack;
+	uint64_t id = *(const volatile uint64_t *)&g->id;
 	size_t n;
 
 	if (!s || (status != G_WAITING && status != G_RUNNABLE))
@@ -297,7 +298,9 @@ NO_SAN static size_t copy_stack(const struct g *g, struct trace_copy *c)
 	memset(c->mem + n * sizeof(sp), 0, COPY_SLACK);
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!same((uintptr_t *)c->mem, (const volatile uintptr_t *)sp, n) ||
-	    sp != (uintptr_t)*(void *const volatile *)&g->sp || status != atomic_load(&g->status))
+	    sp != (uintptr_t)*(void *const volatile *)&g->sp ||
+	    s != *(struct stack *const volatile *)&g->stack ||
+	    id != *(const volatile uint64_t *)&g->id || status != atomic_load(&g->status))
 		return 0;
 	return n * sizeof(sp);
 }
