@@ -122,7 +122,7 @@ struct gr_proc_info {
 	size_t size;		/* in: sizeof(struct gr_proc_info) */
 	int runq;		/* goroutines in its run queue now */
 	int timers;		/* timers pending now */
-	int free;		/* goroutines that ended, kept for the next ones */
+	int free;		/* descriptors kept for the next goroutines, some with a stack */
 	uint64_t schedules, steals, handoffs, ring_enters, timers_fired;
 	/* requests begun in its ring; results taken off it, and how many of these by others than who
 	 * held it; calls that found what they wanted and needed no request */

@@ -55,11 +55,10 @@ static struct dslab *grow_locked(void)
 	return s;
 }
 
-/* new ones, never used */
+/* new ones, never used, side by side: all zero */
 static struct g *carve_locked(int max, int *n)
 {
 	struct dslab *s = atomic_load_explicit(&desc.slabs, memory_order_relaxed);
-	struct g *first;
 	int from;
 
 	if (!s || s->carved == SLAB_GS)
@@ -69,15 +68,12 @@ static struct g *carve_locked(int max, int *n)
 	from = s->carved;
 	if (max > SLAB_GS - from)
 		max = SLAB_GS - from;
-	if (!stack_promise(max))
+	*n = stack_promise(max);
+	if (!*n)
 		return NULL;
-	*n = max;
-	first = &s->g[from];
-	for (int i = 0; i < *n - 1; i++)
-		first[i].next = &first[i + 1];
 	/* a walker may see them before they are filled in: zero, dead ones */
 	atomic_store_explicit(&s->carved, from + *n, memory_order_relaxed);
-	return first;
+	return &s->g[from];
 }
 
 struct g *desc_get_list(int max, int *n)
@@ -92,10 +88,14 @@ struct g *desc_get_list(int max, int *n)
 			last = last->next;
 		desc.free = last->next;
 		last->next = NULL;
-	} else {
-		list = carve_locked(max, n);
+		lock_release(&desc.lock);
+		return list;
 	}
+	list = carve_locked(max, n);
 	lock_release(&desc.lock);
+	/* the first touch, and its page faults, without the lock */
+	for (int i = 0; i < *n - 1; i++)
+		list[i].next = &list[i + 1];
 	return list;
 }
 

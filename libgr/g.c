@@ -6,8 +6,8 @@
  * and a million that are queued need no memory for stacks.
  * A P caches descriptors of dead goroutines (holder only, no lock), with their stacks as long as
  * nobody needs them. A new goroutine may find one on its descriptor; else it takes, when it starts,
- * that of the one that ended last on this P: it is still in the CPU's caches. What is too much
- * goes back, to desc.c and stack.c.
+ * that of the one that ended last on this P, which is still in the CPU's caches, or if that one's is
+ * gone already, one of stack.c. What is too much goes back, to desc.c and stack.c.
  * Callers: any thread for gr_go(); the scheduler for the rest.
  */
 #include <errno.h>
@@ -64,7 +64,7 @@ void g_start(struct p *p, struct g *g)
 {
 	struct g *dead = p->gfree;
 
-	if (likely(dead && dead->stack)) {
+	if (likely(g_has_stack(p))) {
 		g->stack = dead->stack;
 		dead->stack = NULL;
 	} else {
@@ -128,7 +128,7 @@ static void put_one(struct g *g)
 }
 
 /* all but the keep that ended last */
-static void spill(struct p *p, int keep)
+static NOINLINE void spill(struct p *p, int keep)
 {
 	struct g **end = &p->gfree, *rest;
 
@@ -140,22 +140,13 @@ static void spill(struct p *p, int keep)
 	put_list(rest);
 }
 
-/* More than p may keep. At first it may keep none: others might look for the stacks in vain. */
-static NOINLINE void cache_full(struct p *p)
-{
-	if (!p->max_gfree && stack_promise(CACHE_MAX))
-		p->max_gfree = CACHE_MAX;
-	if (p->nr_gfree > p->max_gfree)
-		spill(p, p->max_gfree ? CACHE_BATCH : 0);
-}
-
 /* dead g into p's cache */
 static inline void cache_put(struct p *p, struct g *g)
 {
 	g->next = p->gfree;
 	p->gfree = g;
-	if (unlikely(++p->nr_gfree > p->max_gfree))
-		cache_full(p);
+	if (unlikely(++p->nr_gfree > CACHE_MAX))
+		spill(p, CACHE_BATCH);
 }
 
 static inline void free_to(struct p *p, struct g *g)

@@ -234,7 +234,7 @@ struct p {
 
 	/* holder only */
 	struct g *gfree; /* g.c: dead goroutines, some with their stacks */
-	int nr_gfree, max_gfree; /* max 0: it has no promise of stacks for them yet */
+	int nr_gfree;
 	uint64_t next_id, end_id; /* numbers of goroutines that are this P's to give */
 	uint32_t poll_tick; /* turns since requests were submitted */
 	uint64_t clock_at;  /* cpu_cycles() at the last look at the clock for the timers */
@@ -270,6 +270,8 @@ struct m {
 	struct g g0;	/* the thread's own stack: the scheduler runs here */
 	struct g *curg; /* the goroutine it runs or NULL */
 	struct g *prev; /* who ran here before the switch: its commit() is due */
+	struct g *handed; /* sched.c: to begin on g0, for want of a stack, or NULL */
+	bool handed_inherit;
 	struct p *p;	/* the P it holds, as of the last rt_enter() */
 	struct g *pin;	/* pin.c: the goroutine that is pinned to this thread, or NULL */
 	int slot;	/* name in the group */

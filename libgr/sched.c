@@ -269,7 +269,8 @@ static __attribute__((always_inline)) inline bool only_queue(struct p *p)
 /*
  * Who runs next on m's P, in the usual case: somebody is in its queue and nothing else is due.
  * NULL: ask the scheduler, find_runnable(). Every rule there that is not about an empty queue
- * has its test here.
+ * has its test here. One that has no stack yet, and there is none at hand, is handed to g0: memory
+ * is not asked for while the one who leaves still has a lock that its commit() will release.
  */
 static __attribute__((always_inline)) inline struct g *next_quick(struct m *m, bool *inherit)
 {
@@ -281,6 +282,11 @@ static __attribute__((always_inline)) inline struct g *next_quick(struct m *m, b
 	g = runq_get_local(p, inherit);
 	if (unlikely(sched.nr_pinned) && g && g->pinned) {
 		pin_hand(g);
+		return NULL;
+	}
+	if (g && unlikely(!g->sp) && !g_has_stack(p)) {
+		m->handed = g;
+		m->handed_inherit = *inherit;
 		return NULL;
 	}
 	return g;
@@ -576,6 +582,20 @@ static struct g *find_runnable(struct m *m, bool *inherit)
 	return NULL;
 }
 
+/* Who is to run next whoever else is there. NULL: ask find_runnable(). */
+static inline struct g *bound_next(struct m *m, bool *inherit)
+{
+	struct g *g = m->handed;
+
+	if (g) {
+		m->handed = NULL;
+		*inherit = m->handed_inherit;
+		return g;
+	}
+	*inherit = false;
+	return unlikely(m->pin != NULL) ? pin_wait(m) : NULL;
+}
+
 static void run(struct m *m, struct g *g, bool inherit)
 {
 	if (m->spinning)
@@ -592,8 +612,7 @@ static void run(struct m *m, struct g *g, bool inherit)
 		/* maybe another goroutine came back than the one we went to */
 		m->curg = NULL;
 		finish_prev(m);
-		inherit = false;
-	} while (unlikely(m->pin != NULL) && (g = pin_wait(m)));
+	} while ((g = bound_next(m, &inherit)));
 }
 
 void sched_loop(struct m *m)

@@ -120,6 +120,11 @@ void sched_began(void);
 _Noreturn void sched_ended(struct m *m, struct g *g);
 
 /* ---- g.c ---- */
+/* p's cache has a stack for the next one that has none: nothing must be asked for */
+static inline bool g_has_stack(struct p *p)
+{
+	return p->gfree && p->gfree->stack;
+}
 /* g's first turn, on p, and it has no stack yet */
 void g_start(struct p *p, struct g *g);
 /* after the switch away from a goroutine that ended */

@@ -3,18 +3,19 @@
  * stack.c - stacks of goroutines.
  *
  * Job: reserve address space in slabs of many stacks, guard each one below, reuse them, give
- * back what deep ones hold. Callers: g.c, which keeps a cache per P in front of this; any
- * thread. Not here: which goroutine has which (g.c), struct g (desc.c).
+ * back what deep ones hold. Callers: g.c, which keeps a cache per P in front of this, and desc.c;
+ * any thread. Not here: which goroutine has which (g.c), struct g (desc.c).
  *
  * A stack is reserved, not committed: a small goroutine touches one page, from its first turn on.
  * Its page tables are shared by the seven or eight stacks of 2 MiB of addresses. A slab's stacks
  * are taken in order, so one that was never used holds nothing.
  *
  * Promises. A goroutine gets its stack when it first runs, where nobody could be told that there
- * is none. Therefore gr_go() has it promised: I1 there are at least as many stacks in slabs
- * (nr_stacks) as were promised, and at most as many are taken as were promised. One promise
- * goes with each descriptor (desc.c), and one with each place in a P's cache: that one may be
- * empty because others hoard.
+ * is none. Therefore gr_go() has it promised: each descriptor comes with a promise (desc.c).
+ * I1 there are at least as many stacks in slabs (nr_stacks) as were promised. I2 each one that is
+ * taken belongs to one descriptor, in use or in a P's cache, or returns from one that nobody can get
+ * before (put_list() in g.c), and none has two. So whoever calls stack_get(), for one that has none,
+ * finds one, whatever the caches hold.
  *
  * Guards. MADV_GUARD_INSTALL (6.13+): marks in the page tables, no mapping of its own, and a
  * whole slab is marked by a few calls of process_madvise(). Else PROT_NONE by mprotect(): two
@@ -226,9 +227,8 @@ static char *map(size_t bytes)
 	return mem;
 }
 
-static bool grow_locked(void)
+static bool grow_by(int nr)
 {
-	int nr = stacks.nr_stacks < SLAB_FROM ? SLAB_FEW : SLAB_MANY;
 	size_t bytes = round_page(sizeof(struct slab)) + nr * stacks.size;
 	struct slab *s = (struct slab *)map(bytes);
 
@@ -247,19 +247,28 @@ static bool grow_locked(void)
 	return true;
 }
 
-bool stack_promise(int n)
+static bool grow_locked(void)
 {
-	bool ok = true;
+	if (stacks.nr_stacks >= SLAB_FROM && grow_by(SLAB_MANY))
+		return true;
+	return grow_by(SLAB_FEW);
+}
+
+int stack_promise(int max)
+{
+	int n;
 
 	lock_acquire(&stacks.lock);
 	if (!stacks.started)
 		start_locked();
-	while (ok && stacks.nr_stacks < stacks.nr_promised + n)
-		ok = grow_locked();
-	if (ok)
-		stacks.nr_promised += n;
+	while (stacks.nr_stacks - stacks.nr_promised < max && grow_locked())
+		;
+	n = stacks.nr_stacks - stacks.nr_promised;
+	if (n > max)
+		n = max;
+	stacks.nr_promised += n;
 	lock_release(&stacks.lock);
-	return ok;
+	return n;
 }
 
 static char *slab_stack(struct slab *s, int i)
@@ -281,7 +290,8 @@ struct stack *stack_get(void)
 		lock_release(&stacks.lock);
 		return s;
 	}
-	slab = stacks.carving; /* there is one: I1 */
+	slab = stacks.carving; /* there is one: I1, I2 */
+	GR_CHECK(slab != NULL);
 	base = slab_stack(slab, slab->carved);
 	/* not before: guards need page tables */
 	if (!slab->carved++)

@@ -37,11 +37,11 @@ static inline bool stack_overflowed(const struct stack *s)
 }
 
 /*
- * n more stacks of the default size can be had at any time: whoever has the promise takes one with
- * stack_get(), which does not fail, or keeps one that nobody else can get. It is for good; what
- * has been given back may be taken again. False: no memory. Any thread.
+ * Up to max more stacks of the default size can be had at any time, as many as returned: whoever has
+ * the promise takes one with stack_get(), which does not fail. It is for good; what has been given
+ * back may be taken again. 0: no memory. Any thread.
  */
-bool stack_promise(int n);
+int stack_promise(int max);
 /* one of the default size; promised */
 struct stack *stack_get(void);
 /* Take them back, linked by next; not the running stack. */

@@ -25,7 +25,10 @@
 #define MANY 1000000
 #define FEWER 100000 /* where memory is short: in a guest */
 #endif
-#define ROOM ((size_t)256 << 20) /* of addresses: some hundred stacks */
+#define SLAB_STACKS 64 /* the first slabs, stack.c */
+#define SLAB_BYTES ((size_t)SLAB_STACKS * (272 << 10))
+/* of addresses: some hundred stacks, of 272 KiB or 1040, and some left for queues and timers */
+#define ROOM (((size_t)256 << 20) + (700 << 10))
 #define CACHED 64 /* dead ones that a P keeps for itself */
 
 static struct gr_wg here, gone;
@@ -129,7 +132,18 @@ static int fill_twice(void *attr)
 	return first > 200 && again >= first - 3 * CACHED ? 0 : 2;
 }
 
-static void test_no_memory(int procs, struct gr_attr *attr, const char *what)
+/* There is room for no further slab of stacks: those of the slabs that are there are all given out. */
+static int fill_slabs(void *attr)
+{
+	long n;
+
+	setrlimit(RLIMIT_AS, &(struct rlimit){ (rlim_t)statm_kb(0) * 1024 + SLAB_BYTES / 2,
+					       RLIM_INFINITY });
+	n = fill(attr);
+	return n > 0 && (n + 1) % SLAB_STACKS == 0 ? 0 : 3; /* one runs this */
+}
+
+static void test_no_memory(int procs, int (*fn)(void *), struct gr_attr *attr, const char *what)
 {
 	struct gr_opts opts = { .size = sizeof(opts), .nr_procs = procs };
 	int status = 0;
@@ -144,7 +158,7 @@ static void test_no_memory(int procs, struct gr_attr *attr, const char *what)
 		setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
 		mallopt(M_ARENA_MAX, 1); /* each takes 128 MiB of addresses, at any time */
 		alarm(100);
-		_exit(gr_run(fill_twice, attr, &opts));
+		_exit(gr_run(fn, attr, &opts));
 	}
 	waitpid(pid, &status, 0);
 	tap_ok(WIFEXITED(status) && WEXITSTATUS(status) == 0,
@@ -158,9 +172,10 @@ int main(void)
 
 	tap_limit(120);
 	many = sysconf(_SC_AVPHYS_PAGES) / 1024 * sysconf(_SC_PAGESIZE) / 1024 > 1500 ? MANY : FEWER;
-	test_no_memory(1, NULL, "no addresses left, one P");
-	test_no_memory(3, NULL, "no addresses left, three Ps");
-	test_no_memory(2, &odd, "no addresses left for stacks of 1 MiB");
+	test_no_memory(1, fill_twice, NULL, "no addresses left, one P");
+	test_no_memory(3, fill_twice, NULL, "no addresses left, three Ps");
+	test_no_memory(2, fill_twice, &odd, "no addresses left for stacks of 1 MiB");
+	test_no_memory(1, fill_slabs, NULL, "no addresses for more stacks");
 	tap_ok(gr_run(queue_many, NULL, &one) == 0, "many are queued");
 	return tap_done();
 }
