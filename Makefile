@@ -43,6 +43,7 @@ help:
 	@echo "make bench      the library beside Go, Boost.Fiber, Tokio, threads; servers on it beside those"
 	@echo "                on epoll, libuv, Go, Tokio and nginx: build/bench.json;"
 	@echo "                BENCH=yield,ring IMPL=libgr,go ROUNDS=5 BENCH_FORMAT=go (docs/benchmarks.md)"
+	@echo "make bench-structs   what its shared structures cost, beside a mutex of pthreads'"
 	@echo "make bench-kmod what the module costs, beside futexes and pipes: build/bench-kmod.json"
 	@echo "make kmod       gr.ko for the running kernel, or KDIR=..."
 	@echo "make install    DESTDIR= PREFIX=/usr/local"
@@ -147,6 +148,10 @@ build/bench/libgr: $(wildcard tests/bench/lib/*.[ch]) build/obj/switch_x86_64.o 
 	@mkdir -p $(@D)
 	$(BENCH_C) $(LIBS)
 
+build/bench/structs: tests/bench/structs.c build/libgr-test.a
+	@mkdir -p $(@D)
+	$(BENCH_C) $(LIBS)
+
 build/bench/asm: tests/bench/asm/switch.c
 	@mkdir -p $(@D)
 	$(BENCH_C)
@@ -235,6 +240,10 @@ bench: setup-bench
 	-@$(MAKE) --no-print-directory -s -k $(addprefix build/bench/,$(BENCH_IMPLS) $(BENCH_IO)) all
 	@tests/bench/bench.py
 
+# of what the scheduler is made of
+bench-structs: build/bench/structs
+	@build/bench/structs
+
 setup-bench:
 	@tools/setup.sh bench
 
@@ -265,7 +274,7 @@ print-tsan:
 print-tsan-epoll:
 	@echo $(TSAN_EPOLL_UNIT)
 
-build-tests: $(UNIT) $(KTESTS) $(B)/taste $(B)/unit/idle10k
+build-tests: $(UNIT) $(KTESTS) $(B)/taste $(B)/unit/idle10k build/bench/structs
 
 print-unit:
 	@echo $(UNIT)
@@ -299,7 +308,7 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: model bench setup-bench bench-kmod build-unit build-tests build-migrate build-tsan print-tsan \
+.PHONY: model bench setup-bench bench-kmod bench-structs build-unit build-tests build-migrate build-tsan print-tsan \
 	print-tsan-epoll print-epoll print-unit print-ktests all help run check check-all test test-vm \
 	lint kmod install clean setup setup-run setup-all
 .SECONDARY:
