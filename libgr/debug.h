@@ -2,7 +2,7 @@
 /*
  * debug.h - what GR_DEBUG and GR_TRACE switch on; see debug.c, trace.c.
  *
- * Off, it costs one branch on a global in rt_enter() and g_ready().
+ * Off, it costs one branch on a global in g_ready().
  */
 #ifndef GR_DEBUG_H
 #define GR_DEBUG_H

@@ -25,14 +25,14 @@
 #define ID_BATCH 64
 
 /* first and last code on a goroutine's stack; entered and left in a runtime section */
-static void g_main(void *arg)
+static void g_main(void *arg, void *prev)
 {
 	struct g *g = arg;
 	struct m *m;
 
 	san_arrive(g);
 	g->started = true;
-	sched_began();
+	sched_began(prev);
 	rt_exit_m(m_self());
 	if (likely(!g->returns))
 		g->fn(g->arg);

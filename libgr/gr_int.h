@@ -269,10 +269,9 @@ struct p {
 struct m {
 	struct g g0;	/* the thread's own stack: the scheduler runs here */
 	struct g *curg; /* the goroutine it runs or NULL */
-	struct g *prev; /* who ran here before the switch: its commit() is due */
-	struct g *handed; /* sched.c: to begin on g0, for want of a stack, or NULL */
-	bool handed_inherit;
+	struct g *handed; /* turn.h: to begin on g0, for want of a stack, or NULL */
 	struct p *p;	/* the P it holds, as of the last rt_enter() */
+	int32_t proc;	/* p's number, which the mirror should still say; -2: rt_enter() looks */
 	struct g *pin;	/* pin.c: the goroutine that is pinned to this thread, or NULL */
 	int slot;	/* name in the group */
 	int depth;	/* nesting of rt_enter() */

@@ -57,6 +57,7 @@ static void *m_main(void *arg)
 	struct m *m = arg;
 	int proc;
 
+	m_hold(m, -1);
 	m->thread = pthread_self();
 	m->tid = syscall(SYS_gettid);
 	m->rng = m->tid * 2654435761u | 1;

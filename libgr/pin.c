@@ -46,6 +46,7 @@ static void unpin(struct m *m, struct g *g)
 	g->pins = 0;
 	g->pinned = NULL;
 	m->pin = NULL;
+	atomic_fetch_sub(&sched.odd, 1);
 	atomic_fetch_sub(&sched.nr_pinned, 1);
 }
 
@@ -63,6 +64,7 @@ int gr_pin(void)
 	} else if (!g->pins++) {
 		g->pinned = m;
 		m->pin = g;
+		atomic_fetch_add(&sched.odd, 1); /* before anybody finds g in a queue */
 	}
 	rt_exit();
 	return ret;
@@ -119,7 +121,7 @@ static void sleep_until_go(struct m *m)
 		netpoll_submit(m->p);
 		if (sched.ops->leave)
 			sched.ops->leave(m);
-		m->p = NULL; /* another thread's, maybe: nothing may touch its ring through us */
+		m_hold(m, -1); /* another thread's, maybe: nothing may touch its ring through us */
 	}
 	again = asleep_begin(m);
 	m_set_hint(m, 0);

@@ -140,7 +140,7 @@ void procs_hold(struct m *m)
 	flush(p);
 	atomic_store_explicit(&m->poll_p, p, memory_order_relaxed);
 	atomic_store(&m->poll_state, HOLDS);
-	m->p = NULL; /* I3 */
+	m_hold(m, -1); /* I3 */
 	recruit();
 	sched_wake();
 	while (atomic_load(&p->retired) && !sched_stopping())

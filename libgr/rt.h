@@ -8,22 +8,21 @@
 
 #include "sched.h"
 
-/* sched.c: the mirror shows no P, or turns are lost at random (debug.c); m's goroutine may come
- * back on another thread's M */
+/* sched.c: the mirror shows another P than last time, or none, or turns are lost at random
+ * (debug.c); m's goroutine may come back on another thread's M */
 struct m *rt_enter_slow(struct m *m);
 
 /* m: m_self(), not NULL */
 static inline struct m *rt_enter_m(struct m *m)
 {
-	int proc;
-
-	if (m->depth++)
+	if (unlikely(m->depth)) {
+		m->depth++;
 		return m;
+	}
+	m->depth = 1;
 	m_set_hint(m, GR_HF_RUNTIME);
-	proc = PEEK(m->mirror->proc);
-	if (unlikely(proc < 0 || sched.shuffle))
+	if (unlikely(PEEK(m->mirror->proc) != m->proc))
 		return rt_enter_slow(m);
-	m->p = &sched.procs[proc];
 	return m;
 }
 

@@ -298,6 +298,7 @@ static bool stop_threads(void)
 
 	atomic_store(&sched.running, false);
 	atomic_store(&sched.stopping, true);
+	atomic_fetch_add(&sched.odd, 1);
 	trace_stop();
 	sched.ops->stop();
 	if (has_monitor)

@@ -32,33 +32,35 @@ bool runq_put_slow(struct p *p, struct g *g, uint32_t h);
 /* next: into runnext, which inherits the running goroutine's slice */
 static inline void runq_put_local(struct p *p, struct g *g, bool next)
 {
+	_Atomic uint32_t *head = runq_head(p), *tail = runq_tail(p);
+	_Atomic uint64_t *first = runq_next(p);
 	uint32_t h, t;
 
 	if (next && sched.alone) {
 		/* relaxed: nobody but this thread looks, except for the kernel's hint */
-		uint64_t old = atomic_load_explicit(runq_next(p), memory_order_relaxed);
+		uint64_t old = atomic_load_explicit(first, memory_order_relaxed);
 
-		atomic_store_explicit(runq_next(p), (uint64_t)(uintptr_t)g, memory_order_relaxed);
+		atomic_store_explicit(first, (uint64_t)(uintptr_t)g, memory_order_relaxed);
 		g = (struct g *)(uintptr_t)old;
 		if (!g)
 			return;
 	} else if (next) {
 		/* R3; seq_cst: also F1 of idle.c for g_ready() */
 		g = (struct g *)(uintptr_t)atomic_exchange_explicit(
-			runq_next(p), (uint64_t)(uintptr_t)g, memory_order_seq_cst);
+			first, (uint64_t)(uintptr_t)g, memory_order_seq_cst);
 		rmw_is_fence();
 		if (!g)
 			return;
 	}
 	do {
 		/* A2: pairs with R2, the slot has been read */
-		h = atomic_load_explicit(runq_head(p), memory_order_acquire);
+		h = atomic_load_explicit(head, memory_order_acquire);
 		/* relaxed: only we write it (I2) */
-		t = atomic_load_explicit(runq_tail(p), memory_order_relaxed);
+		t = atomic_load_explicit(tail, memory_order_relaxed);
 		if (t - h < RUNQ_SIZE) {
 			atomic_store_explicit(&p->runq[t % RUNQ_SIZE], g, memory_order_relaxed);
 			/* R1: pairs with A1 in grab() */
-			atomic_store_explicit(runq_tail(p), t + 1, memory_order_release);
+			atomic_store_explicit(tail, t + 1, memory_order_release);
 			/* F1 again: who was kicked out of runnext became work just now */
 			if (next && !sched.alone)
 				atomic_thread_fence(memory_order_seq_cst);
@@ -67,40 +69,78 @@ static inline void runq_put_local(struct p *p, struct g *g, bool next)
 	} while (!runq_put_slow(p, g, h));
 }
 
-/* *inherit: it came from runnext */
-static inline struct g *runq_get_local(struct p *p, bool *inherit)
+/* the first in the ring; on a P that others may steal from */
+static inline struct g *runq_pop_shared(struct p *p)
 {
-	uint64_t next = atomic_load_explicit(runq_next(p), memory_order_relaxed);
-	uint32_t h, t;
+	_Atomic uint32_t *head = runq_head(p), *tail = runq_tail(p);
+	uint32_t t, h = atomic_load_explicit(head, memory_order_acquire);
 	struct g *g;
 
-	*inherit = true;
-	if (next && sched.alone) {
-		atomic_store_explicit(runq_next(p), 0, memory_order_relaxed);
-		return (struct g *)(uintptr_t)next;
-	}
-	/* A3; a failure means a thief has it, and only we could have put another */
-	if (next && atomic_compare_exchange_strong_explicit(runq_next(p), &next, 0,
-							    memory_order_acquire,
-							    memory_order_relaxed))
-		return (struct g *)(uintptr_t)next;
-	*inherit = false;
-	h = atomic_load_explicit(runq_head(p), memory_order_acquire);
 	for (;;) {
-		t = atomic_load_explicit(runq_tail(p), memory_order_relaxed);
+		t = atomic_load_explicit(tail, memory_order_relaxed);
 		if (t == h)
 			return NULL;
 		g = runq_slot(p, h);
-		if (sched.alone) {
-			atomic_store_explicit(runq_head(p), h + 1, memory_order_relaxed);
-			return g;
-		}
 		/* R2 */
-		if (atomic_compare_exchange_weak_explicit(runq_head(p), &h, h + 1,
-							  memory_order_acq_rel,
+		if (atomic_compare_exchange_weak_explicit(head, &h, h + 1, memory_order_acq_rel,
 							  memory_order_acquire))
 			return g;
 	}
+}
+
+/* the same where nobody can */
+static inline struct g *runq_pop_alone(struct p *p)
+{
+	uint32_t h = atomic_load_explicit(runq_head(p), memory_order_relaxed);
+	uint32_t t = atomic_load_explicit(runq_tail(p), memory_order_relaxed);
+	struct g *g = runq_slot(p, h);
+
+	if (h == t)
+		return NULL;
+	atomic_store_explicit(runq_head(p), h + 1, memory_order_relaxed);
+	return g;
+}
+
+/* *inherit: it came from runnext */
+static inline struct g *runq_get_local(struct p *p, bool *inherit)
+{
+	_Atomic uint64_t *first = runq_next(p);
+	uint64_t next = atomic_load_explicit(first, memory_order_relaxed);
+
+	*inherit = true;
+	if (sched.alone) {
+		if (next) {
+			atomic_store_explicit(first, 0, memory_order_relaxed);
+			return (struct g *)(uintptr_t)next;
+		}
+		*inherit = false;
+		return runq_pop_alone(p);
+	}
+	/* A3; a failure means a thief has it, and only we could have put another */
+	if (next && atomic_compare_exchange_strong_explicit(first, &next, 0, memory_order_acquire,
+							    memory_order_relaxed))
+		return (struct g *)(uintptr_t)next;
+	*inherit = false;
+	return runq_pop_shared(p);
+}
+
+/*
+ * g to the end of the ring, for the first one in it; NULL: it is empty, and g nowhere. On a P that
+ * nobody can steal from.
+ */
+static inline struct g *runq_rotate_alone(struct p *p, struct g *g)
+{
+	uint32_t h = atomic_load_explicit(runq_head(p), memory_order_relaxed);
+	uint32_t t = atomic_load_explicit(runq_tail(p), memory_order_relaxed);
+	struct g *first = runq_slot(p, h);
+
+	if (h == t)
+		return NULL;
+	/* a full ring: the slot that was just read */
+	atomic_store_explicit(&p->runq[t % RUNQ_SIZE], g, memory_order_relaxed);
+	atomic_store_explicit(runq_head(p), h + 1, memory_order_relaxed);
+	atomic_store_explicit(runq_tail(p), t + 1, memory_order_relaxed);
+	return first;
 }
 
 /* runnext loses its privilege: to the end of the ring */

@@ -6,7 +6,7 @@
  * sanitizer all of it is nothing: no code, no field. A program that is built with a sanitizer needs
  * a libgr that was built with the same one (`make SAN=thread`).
  *
- *	san_leave(from, to, ends);  gr_switch(&from->sp, to->sp);  san_arrive(from);
+ *	san_leave(from, to, ends);  gr_switch(&from->sp, to->sp, ..);  san_arrive(from);
  *
  * The first code on a new stack calls san_arrive() too. These are macros or forced inline: TSan
  * counts the calls of a fiber, and a function that is entered on one and left on another would

@@ -17,7 +17,7 @@
  * spinner that finds work wakes the next if there is more. One that finds only runnexts naps.
  *
  * Two ways to switch. A goroutine that parks or ends goes straight to the next one in its P's queue
- * when nothing else is due (next_quick()), else to g0, which looks everywhere. Either way the one
+ * when nothing else is due (next_quick() in turn.h), else to g0, which looks everywhere. Either way the one
  * who is switched to runs the commit() of the one who left, for only now its context is saved.
  *
  * Runtime sections: see gr_int.h. The depth belongs to the M; a goroutine parks at depth 1, g0
@@ -30,16 +30,13 @@
 #include "crash.h"
 #include "debug.h"
 #include "netpoll.h"
-#include "rt.h"
-#include "runq.h"
 #include "stack.h"
-#include "switch.h"
+#include "turn.h"
 
 #define GLOBAL_EVERY 61	 /* a prime, as in Go: nothing else runs in step with it */
 #define SUBMIT_EVERY 4	 /* turns that queued requests of a busy P wait at most */
 #define SUBMIT_AT 32	 /* queued requests that do not wait for that */
 #define GLOBAL_BATCH 128 /* half a ring */
-#define INHERIT_MAX 100	 /* turns that two goroutines may hand each other the slice */
 #define CLOCK_CYCLES 3000 /* about a microsecond: how late timers may be seen in between */
 
 struct sched sched;
@@ -80,7 +77,7 @@ uint64_t gr_id(void)
 
 void m_set_proc(struct m *m, int proc)
 {
-	m->p = proc < 0 ? NULL : &sched.procs[proc];
+	m_hold(m, proc);
 	if (m->p)
 		m->p->turn_at = m->p->stamp = gr_now();
 }
@@ -101,9 +98,15 @@ static bool commit_requeue(struct g *g, void *unused)
 /* This goroutine runs without a P: queue it and let this thread wait for one. */
 static void enter_without_p(struct m *m)
 {
+	struct g *g = m->curg, *prev;
+
 	m_set_proc(m, sched.ops->recheck(m));
-	if (!m->p && m->curg)
-		g_park(commit_requeue, NULL, WAIT_NONE);
+	if (m->p || !g)
+		return;
+	check_canary(g);
+	g->commit = commit_requeue;
+	prev = leave(m, g, NULL, g);
+	finish_prev(prev);
 }
 
 /* GR_DEBUG=migrate: this thread waits until another one has taken the goroutine, if there is one */
@@ -127,9 +130,7 @@ static bool (*lose_turn(const struct g *g))(struct g *, void *)
 
 NOINLINE struct m *rt_enter_slow(struct m *m)
 {
-	int proc = PEEK(m->mirror->proc);
-
-	m->p = proc < 0 ? NULL : &sched.procs[proc];
+	m_hold(m, PEEK(m->mirror->proc));
 	if (!m->p)
 		enter_without_p(m);
 	m = m_self();
@@ -171,65 +172,17 @@ static bool commit_yield(struct g *g, void *unused)
 	return true;
 }
 
-static bool commit_unlock(struct g *g, void *l)
+static bool commit_ended(struct g *g, void *unused)
 {
-	(void)g;
-	lock_release(l);
+	(void)unused;
+	g_free_local(m_self(), g);
 	return true;
 }
 
-/* The switch is over: what the goroutine that ran here before asked for can be done. */
-static inline void finish_prev(struct m *m)
+NOINLINE void finish_prev_slow(struct g *prev)
 {
-	struct g *prev = m->prev;
-
-	if (!prev)
-		return;
-	m->prev = NULL;
-	if (prev->commit == commit_yield)
-		commit_yield_here(m, prev);
-	else if (prev->commit == commit_unlock)
-		lock_release(prev->commit_arg);
-	else if (!prev->commit)
-		g_free_local(m, prev);
-	else if (unlikely(!prev->commit(prev, prev->commit_arg)))
+	if (unlikely(!prev->commit(prev, prev->commit_arg)))
 		commit_yield(prev, NULL);
-}
-
-static inline void begin_turn(struct m *m, struct g *g, bool inherit)
-{
-	struct p *p = m->p;
-
-	/* before it is curg: an overflow in here is that of the goroutine that leaves */
-	if (!g->sp)
-		g_start(p, g);
-	if (inherit) {
-		p->inherits++;
-	} else {
-		p->inherits = 0;
-		p->global_in--;
-		POKE(p->q->tick, p->q->tick + 1);
-	}
-	/* only the holder writes it */
-	atomic_store_explicit(&p->nr_sched,
-			      atomic_load_explicit(&p->nr_sched, memory_order_relaxed) + 1,
-			      memory_order_relaxed);
-	m->curg = g;
-	g->m = m;
-	atomic_store_explicit(&g->status, G_RUNNING, memory_order_relaxed);
-}
-
-/*
- * Where g goes on, or begins. From here until it is switched away from, g->sp is NULL: its state
- * says WAITING some instructions before its context is saved, and who dumps must not take the
- * place of the last time for the one of this time.
- */
-static inline void *take_sp(struct g *g)
-{
-	void *sp = g->sp;
-
-	g->sp = NULL;
-	return sp;
 }
 
 /* Time to look at the clock again? A look costs as much as some switches. */
@@ -243,8 +196,7 @@ static inline bool clock_due(struct p *p)
 	return true;
 }
 
-/* timers and I/O of p: is it time to look at them? */
-static NOINLINE bool pending_due(struct p *p)
+NOINLINE bool pending_due(struct p *p)
 {
 	if (timers_next(p) != INT64_MAX && clock_due(p)) {
 		p->clock_at = 0; /* find_local() looks */
@@ -255,125 +207,52 @@ static NOINLINE bool pending_due(struct p *p)
 	return netpoll_due(p) || (netpoll_queued(p) && ++p->poll_tick >= SUBMIT_EVERY);
 }
 
-/* Nothing goes before what is in p's own queue. */
-static __attribute__((always_inline)) inline bool only_queue(struct p *p)
+NOINLINE void check_canary_slow(struct g *g)
 {
-	const volatile struct gr_mirror *mirror = park_tab.mirror;
-
-	if (unlikely(PEEK(mirror->nr_returners) || PEEK(mirror->nr_preempted) || p->global_in <= 0 ||
-		     sched_stopping()))
-		return false;
-	return likely(!__atomic_load_n(&p->q->pending, __ATOMIC_RELAXED)) || !pending_due(p);
-}
-
-/*
- * Who runs next on m's P, in the usual case: somebody is in its queue and nothing else is due.
- * NULL: ask the scheduler, find_runnable(). Every rule there that is not about an empty queue
- * has its test here. One that has no stack yet, and there is none at hand, is handed to g0: memory
- * is not asked for while the one who leaves still has a lock that its commit() will release.
- */
-static __attribute__((always_inline)) inline struct g *next_quick(struct m *m, bool *inherit)
-{
-	struct p *p = m->p;
-	struct g *g;
-
-	if (unlikely(!p || m->pin || p->inherits >= INHERIT_MAX || !only_queue(p)))
-		return NULL;
-	g = runq_get_local(p, inherit);
-	if (unlikely(sched.nr_pinned) && g && g->pinned) {
-		pin_hand(g);
-		return NULL;
-	}
-	if (g && unlikely(!g->sp) && !g_has_stack(p)) {
-		m->handed = g;
-		m->handed_inherit = *inherit;
-		return NULL;
-	}
-	return g;
-}
-
-/* Leave g: to the next goroutine, or to the scheduler's stack of this thread. */
-static __attribute__((always_inline)) inline void switch_from(struct m *m, struct g *g)
-{
-	bool inherit;
-	struct g *next = next_quick(m, &inherit);
-
-	m->prev = g;
-	if (next) {
-		begin_turn(m, next, inherit);
-		san_leave(g, next, false);
-		gr_switch(&g->sp, take_sp(next));
-	} else {
-		san_leave(g, &m->g0, false);
-		gr_switch(&g->sp, m->g0.sp);
-	}
-	san_arrive(g);
-}
-
-static inline void check_canary(struct g *g)
-{
-	if (unlikely(g->canary && stack_overflowed(g->stack)))
+	if (unlikely(stack_overflowed(g->stack)))
 		crash_overflow(g, __builtin_frame_address(0), NULL);
 }
 
-void sched_began(void)
+void sched_began(struct g *prev)
 {
-	finish_prev(m_self());
+	finish_prev(prev);
 }
 
 void sched_ended(struct m *m, struct g *g)
 {
 	struct g *next;
-	bool inherit;
 	void *sp;
 
 	check_canary(g);
 	atomic_store_explicit(&g->status, G_DEAD, memory_order_relaxed);
-	g->commit = NULL; /* says that it ended */
-	next = next_quick(m, &inherit);
-	m->prev = g;
+	g->commit = commit_ended;
+	next = next_quick(m);
 	if (next) {
-		begin_turn(m, next, inherit);
+		sp = begin_turn(m, next);
 		san_leave(g, next, true);
-		sp = take_sp(next);
 	} else {
-		san_leave(g, &m->g0, true);
 		sp = m->g0.sp;
+		san_leave(g, &m->g0, true);
 	}
-	gr_switch_last(sp);
+	gr_switch_last(sp, g);
 	gr_throw("goroutine %llu ran on after its end", (unsigned long long)g->id);
 }
 
 /* ---- park and ready ---- */
 
-static inline void park(struct m *m, bool (*commit)(struct g *, void *), void *arg,
-			enum wait_reason why)
-{
-	struct g *g = m->curg;
-
-	GR_CHECK(g && m->depth == 1);
-	check_canary(g);
-	g->commit = commit;
-	g->commit_arg = arg;
-	g->wait_reason = why;
-	if (likely(m->p))
-		g->wait_since = m->p->stamp;
-	atomic_store_explicit(&g->status, G_WAITING, memory_order_relaxed);
-	switch_from(m, g);
-}
-
 void g_park(bool (*commit)(struct g *, void *), void *arg, enum wait_reason why)
 {
-	park(m_self(), commit, arg, why);
-	finish_prev(m_self());
+	struct m *m = m_self();
+	struct g *g = m->curg, *prev;
+
+	GR_CHECK(g);
+	prev = park(m, g, commit, arg, why);
+	finish_prev(prev);
 }
 
 struct m *g_park_unlock(struct m *m, struct lock *l, enum wait_reason why)
 {
-	park(m, commit_unlock, l, why);
-	m = m_self();
-	finish_prev(m);
-	return m;
+	return park_unlock(m, m->curg, l, why);
 }
 
 /* Whoever makes a goroutine ready has claimed it: nobody else changes its state now. */
@@ -427,46 +306,75 @@ void g_ready_list(struct g *list, int n)
 	sched_wake();
 }
 
-/*
- * Yield on a P that nobody can steal from: g goes to the end of the ring before its context is
- * saved, for nobody but this thread will take it from there. False: not as simple as that.
- */
-static __attribute__((always_inline)) inline bool yield_alone(struct m *m, struct g *g)
+/* The end of a yield: it is g's turn again, prev has left. */
+static NOINLINE void finish_yield(struct g *prev)
 {
-	struct p *p = m->p;
-	struct g *next;
-	bool inherit;
-
-	if (unlikely(!sched.alone || sched.nr_pinned || !p || *runq_next(p) || g->canary ||
-		     !only_queue(p)))
-		return false;
-	next = runq_get_local(p, &inherit);
-	if (!next)
-		return false;
-	atomic_store_explicit(&g->status, G_RUNNABLE, memory_order_relaxed);
-	runq_put_local(p, g, false);
-	begin_turn(m, next, false);
-	san_leave(g, next, false);
-	gr_switch(&g->sp, take_sp(next));
-	san_arrive(g);
-	return true;
+	if (likely(prev->commit == commit_yield))
+		commit_yield_here(m_self(), prev);
+	else
+		finish_prev(prev);
 }
 
+static inline int yielded(struct g *prev)
+{
+	if (prev)
+		finish_yield(prev);
+	rt_exit_m(m_self());
+	return 0;
+}
+
+static NOINLINE int yield_slow(struct m *m, struct g *g)
+{
+	return yielded(park(m, g, commit_yield, NULL, WAIT_NONE));
+}
+
+/* next has not begun yet */
+static NOINLINE int yield_to_new(struct m *m, struct g *g, struct g *next, struct g *pass)
+{
+	return yielded(leave(m, g, next, pass));
+}
+
+/*
+ * For the next one in the ring, if nothing else is due. On a P that nobody can steal from g goes
+ * to its end before its context is saved: nobody but this thread will take it from there. Nothing
+ * is called on this way but the switch, so nothing need be kept across calls on the stack.
+ */
 int gr_yield(void)
 {
 	struct m *m = m_self();
-	struct g *g;
+	struct g *g, *next, *pass;
+	struct p *p;
+	void *sp;
 
 	if (!m || !m->curg)
 		return -EPERM;
 	m = rt_enter_m(m);
 	g = m->curg;
-	if (!yield_alone(m, g))
-		park(m, commit_yield, NULL, WAIT_NONE);
-	m = m_self();
-	finish_prev(m);
-	rt_exit_m(m);
-	return 0;
+	p = m->p;
+	if (unlikely(sched.odd || runq_has_next(p) || PEEK(p->q->pending) || g->canary) ||
+	    !only_p(p))
+		return yield_slow(m, g);
+	if (sched.alone) {
+		pass = NULL;
+		next = runq_rotate_alone(p, g);
+	} else {
+		pass = g;
+		next = runq_pop_shared(p);
+	}
+	if (unlikely(!next))
+		return yield_slow(m, g);
+	if (!pass)
+		atomic_store_explicit(&g->status, G_RUNNABLE, memory_order_relaxed);
+	g->commit = commit_yield;
+	count_turn(p, false);
+	sp = next->sp;
+	if (unlikely(!sp))
+		return yield_to_new(m, g, next, pass);
+	take_turn(m, p, next);
+	san_leave(g, next, false);
+	pass = gr_switch(&g->sp, sp, pass);
+	san_arrive(g);
+	return yielded(pass);
 }
 
 /* ---- the loop ---- */
@@ -582,37 +490,44 @@ static struct g *find_runnable(struct m *m, bool *inherit)
 	return NULL;
 }
 
-/* Who is to run next whoever else is there. NULL: ask find_runnable(). */
-static inline struct g *bound_next(struct m *m, bool *inherit)
+/* Who is to run next whoever else is there; the turn is counted. NULL: ask find_runnable(). */
+static inline struct g *bound_next(struct m *m)
 {
 	struct g *g = m->handed;
 
 	if (g) {
 		m->handed = NULL;
-		*inherit = m->handed_inherit;
 		return g;
 	}
-	*inherit = false;
-	return unlikely(m->pin != NULL) ? pin_wait(m) : NULL;
+	if (likely(!m->pin))
+		return NULL;
+	g = pin_wait(m);
+	if (g)
+		count_turn(m->p, false);
+	return g;
 }
 
 static void run(struct m *m, struct g *g, bool inherit)
 {
+	struct g *prev;
+	void *sp;
+
 	if (m->spinning)
 		sched_stop_spinning(m);
 	if (unlikely(g->pinned != NULL)) {
 		pin_hand(g);
 		return;
 	}
+	count_turn(m->p, inherit);
 	do {
-		begin_turn(m, g, inherit);
+		sp = begin_turn(m, g);
 		san_leave(&m->g0, g, false);
-		gr_switch(&m->g0.sp, take_sp(g));
+		prev = gr_switch(&m->g0.sp, sp, NULL);
 		san_arrive(&m->g0);
 		/* maybe another goroutine came back than the one we went to */
 		m->curg = NULL;
-		finish_prev(m);
-	} while ((g = bound_next(m, &inherit)));
+		finish_prev(prev);
+	} while ((g = bound_next(m)));
 }
 
 void sched_loop(struct m *m)

@@ -26,6 +26,7 @@ struct sched {
 	_Atomic int nr_ms; /* a futex: gr_run() waits for 0 */
 	_Atomic int active_procs; /* the first so many run goroutines, see procs.c */
 	_Atomic int nr_pinned; /* Ms with a pinned goroutine */
+	_Atomic int odd; /* those, and one when stopping: who goes quick looks closer, turn.h */
 
 	struct lock globq_lock;
 
@@ -48,6 +49,12 @@ void sched_loop(struct m *m);
 void m_set_self(struct m *m);
 /* make m->p what the backend says */
 void m_set_proc(struct m *m, int proc);
+/* the same without a look at the clock; proc -1: none */
+static inline void m_hold(struct m *m, int proc)
+{
+	m->p = proc < 0 ? NULL : &sched.procs[proc];
+	m->proc = m->p && !sched.shuffle ? proc : -2;
+}
 static inline bool sched_stopping(void)
 {
 	return atomic_load_explicit(&sched.stopping, memory_order_acquire);
@@ -114,8 +121,8 @@ void poller_set(struct p *p, struct m *m);
 void sched_wake_pollers(void);
 
 /* ---- sched.c, for g.c ---- */
-/* first thing on a new goroutine's stack */
-void sched_began(void);
+/* first thing on a new goroutine's stack; prev: from gr_switch() */
+void sched_began(struct g *prev);
 /* last thing on it: the goroutine has ended */
 _Noreturn void sched_ended(struct m *m, struct g *g);
 

@@ -45,6 +45,7 @@ gr_switch:
 	.cfi_adjust_cfa_offset -8
 	popq	%rbp
 	.cfi_adjust_cfa_offset -8
+	movq	%rdx, %rax
 	/* not ret: its prediction is always wrong here, it would expect our caller */
 	popq	%rcx
 	.cfi_adjust_cfa_offset -8
@@ -59,6 +60,7 @@ gr_switch:
 	.p2align 4
 gr_switch_last:
 	.cfi_startproc
+	movq	%rsi, %rdx
 	movq	%rdi, %rsp
 	.cfi_def_cfa_offset 64	/* as at .Lload */
 	jmp	.Lload
@@ -73,6 +75,7 @@ gr_switch_start:
 	.cfi_startproc
 	.cfi_undefined rip	/* backtraces end here */
 	movq	%r13, %rdi
+	movq	%rax, %rsi
 	callq	*%r12
 	ud2
 	.cfi_endproc

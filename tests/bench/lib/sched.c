@@ -14,17 +14,18 @@
 
 static void *here, *there;
 
-static void other(void *unused)
+static void other(void *unused, void *passed)
 {
 	(void)unused;
+	(void)passed;
 	for (;;)
-		gr_switch(&there, here);
+		gr_switch(&there, here, NULL);
 }
 
 static void switches(long n)
 {
 	for (long i = 0; i < n; i += 2)
-		gr_switch(&here, there);
+		gr_switch(&here, there, NULL);
 }
 
 void bench_switch(long n)
