@@ -23,7 +23,7 @@
  * reference and timed out.
  */
 #include "chan.h"
-#include "rt.h"
+#include "turn.h"
 
 #define MAX_ELEM 65536
 
@@ -64,38 +64,58 @@ void gr_chan_release(struct gr_chan *c)
 /* Unlock, let n go if there is one, leave the runtime: how every call that does not wait ends. */
 static inline int finish(struct gr_chan *c, struct m *m, struct wnode *n, int ret)
 {
-	struct g *g;
-
 	lock_release(&c->lock);
-	if (n) {
-		g = waiter_wake_later(n->w);
-		if (g)
-			g_ready_m(m, g);
-	}
+	if (n && likely(n->w->g))
+		ready(m, n->w->g);
+	else if (n)
+		waiter_wake(n->w);
 	if (m)
 		rt_exit_m(m);
 	return ret;
 }
 
-/* Queue on q, sleep, leave the runtime. data: where the value is, or goes. */
-static int block(struct gr_chan *c, struct m *m, struct waitq *q, void *data, int64_t deadline,
-		 enum wait_reason why)
+/* block() of a thread, or of who may be woken by something else too */
+static NOINLINE int block_slow(struct gr_chan *c, struct waitq *q, void *data, int64_t deadline,
+			       enum wait_reason why)
 {
 	struct waiter w;
 	int ret;
 
-	waiter_init_g(&w, m ? m->curg : NULL);
+	waiter_init(&w);
 	w.node.data = data;
-	if (likely(deadline == GR_FOREVER && w.g && !w.g->cancellable)) {
-		/* as in waitq_wait(), which does it for everybody */
-		w.plain = true;
-		waitq_push(q, &w.node);
-		rt_exit_m(g_park_unlock(m, &c->lock, why));
-		return w.result;
-	}
 	ret = waitq_wait(q, &c->lock, &w, deadline, why);
 	rt_exit();
 	return ret ? ret : w.result;
+}
+
+/* Queue on q, sleep, leave the runtime. data: where the value is, or goes. */
+ALWAYS_INLINE int block(struct gr_chan *c, struct m *m, struct waitq *q, void *data,
+			int64_t deadline, enum wait_reason why)
+{
+	struct g *g = m ? m->curg : NULL;
+	struct waiter w;
+
+	if (unlikely(deadline != GR_FOREVER || !g || g->cancellable))
+		return block_slow(c, q, data, deadline, why);
+	/* all that is looked at of a plain waiter of a goroutine; as in waitq_wait() */
+	w.g = g;
+	w.result = 0;
+	w.plain = true;
+	w.node.w = &w;
+	w.node.data = data;
+	waitq_push(q, &w.node);
+	rt_exit_m(park_unlock(m, g, &c->lock, why));
+	return w.result;
+}
+
+static NOINLINE int block_send(struct gr_chan *c, struct m *m, void *data, int64_t deadline)
+{
+	return block(c, m, &c->sendq, data, deadline, WAIT_CHAN_SEND);
+}
+
+static NOINLINE int block_recv(struct gr_chan *c, struct m *m, void *data, int64_t deadline)
+{
+	return block(c, m, &c->recvq, data, deadline, WAIT_CHAN_RECV);
 }
 
 static NOINLINE int cancelled(void)
@@ -119,7 +139,7 @@ int gr_chan_send(struct gr_chan *c, const void *value, int64_t deadline)
 	ret = chan_try_send(c, value, &n);
 	if (ret != -EAGAIN || deadline == GR_NOW)
 		return finish(c, m, n, ret);
-	return block(c, m, &c->sendq, (void *)value, deadline, WAIT_CHAN_SEND);
+	return block_send(c, m, (void *)value, deadline);
 }
 
 int gr_chan_recv(struct gr_chan *c, void *value, int64_t deadline)
@@ -137,7 +157,7 @@ int gr_chan_recv(struct gr_chan *c, void *value, int64_t deadline)
 	ret = chan_try_recv(c, value, &n);
 	if (ret != -EAGAIN || deadline == GR_NOW)
 		return finish(c, m, n, ret);
-	return block(c, m, &c->recvq, value, deadline, WAIT_CHAN_RECV);
+	return block_recv(c, m, value, deadline);
 }
 
 /* claim all of q with this result, appended to *end; returns the new end */

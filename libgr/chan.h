@@ -84,7 +84,7 @@ static inline int chan_try_send(struct gr_chan *c, const void *value, struct wno
 	*partner = NULL;
 	if (chan_closed(c))
 		return -EPIPE;
-	n = c->recvq.head ? waitq_pop(&c->recvq) : NULL;
+	n = waitq_take(&c->recvq);
 	if (n) {
 		chan_copy(c, n->data, value); /* I4; I2: nothing is before it in the buffer */
 		*partner = n;
@@ -99,7 +99,7 @@ static inline int chan_try_send(struct gr_chan *c, const void *value, struct wno
 /* 0 received, -ENODATA closed and drained, -EAGAIN it would have to wait */
 static inline int chan_try_recv(struct gr_chan *c, void *value, struct wnode **partner)
 {
-	struct wnode *n = c->sendq.head ? waitq_pop(&c->sendq) : NULL;
+	struct wnode *n = waitq_take(&c->sendq);
 
 	*partner = n;
 	if (n && !c->cap) {

@@ -375,7 +375,7 @@ struct waiter {
 	struct g *g;		/* NULL: a plain thread waits on state as a futex */
 	_Atomic uint32_t state; /* W_* */
 	int result;		/* the owner's: set by the waker before waiter_wake() */
-	bool plain;		/* only who has the queue's lock can claim it */
+	bool plain;		/* claimed by who takes it off its queue, see waitq_take() */
 	struct wnode *won;	/* by whom it was claimed, see waitq_pop() */
 	struct wnode node;
 	struct timer timer;
@@ -409,11 +409,44 @@ static inline bool waitq_looks_used(struct waitq *q)
 {
 	return __atomic_load_n(&q->head, __ATOMIC_RELAXED) != NULL;
 }
-void waitq_push(struct waitq *q, struct wnode *n);
+static inline void waitq_set_head(struct waitq *q, struct wnode *n)
+{
+	__atomic_store_n(&q->head, n, __ATOMIC_RELAXED); /* read by waitq_looks_used() */
+}
+
+static inline void waitq_push(struct waitq *q, struct wnode *n)
+{
+	n->next = NULL;
+	n->prev = q->tail;
+	n->queued = true;
+	if (q->tail)
+		q->tail->next = n;
+	else
+		waitq_set_head(q, n);
+	q->tail = n;
+}
+
 /* no-op when it was popped already */
 void waitq_remove(struct waitq *q, struct wnode *n);
 /* first waiter that can be claimed, claimed (w->won is its node) and taken off; NULL if none */
 struct wnode *waitq_pop(struct waitq *q);
+/* the same; but of a plain waiter only n->w is told, for it has one place and never leaves it */
+static inline struct wnode *waitq_take(struct waitq *q)
+{
+	struct wnode *n = q->head;
+
+	if (!n)
+		return NULL;
+	if (unlikely(!n->w->plain))
+		return waitq_pop(q);
+	waitq_set_head(q, n->next); /* wait.I1 */
+	if (n->next)
+		n->next->prev = NULL;
+	else
+		q->tail = NULL;
+	return n;
+}
+
 /*
  * How most calls that wait go: queue on q, sleep, leave the queue if it was in vain. With *l
  * held, which is released on return. 0 (w->result is the waker's), -ETIMEDOUT, -ECANCELED.

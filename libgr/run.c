@@ -107,7 +107,6 @@ static int read_max_procs(const struct gr_opts *opts)
 	}
 	atomic_store(&sched.active_procs, active);
 	sched.nr_procs = max;
-	sched.alone = max == 1;
 	/* a P out of use needs a thread, which is not one of those that were asked for */
 	if (sched.max_threads < active)
 		sched.max_threads = active;
@@ -214,6 +213,7 @@ static int start(const struct gr_opts *opts)
 	if (!ret)
 		ret = debug_read();
 	sched.shuffle = debug.shuffle || debug.migrate;
+	sched.alone = sched.nr_procs == 1 && !sched.shuffle;
 	if (!ret)
 		ret = netpoll_choose();
 	if (!ret)

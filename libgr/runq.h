@@ -29,6 +29,13 @@ static inline struct g *runq_slot(struct p *p, uint32_t i)
 /* The ring is full: half of it and g go to the global queue. False: thieves made room. */
 bool runq_put_slow(struct p *p, struct g *g, uint32_t h);
 
+/* into an empty runnext of a P that nobody can steal from */
+static inline void runq_set_next_alone(struct p *p, struct g *g)
+{
+	/* relaxed: nobody but this thread looks, except for the kernel's hint */
+	atomic_store_explicit(runq_next(p), (uint64_t)(uintptr_t)g, memory_order_relaxed);
+}
+
 /* next: into runnext, which inherits the running goroutine's slice */
 static inline void runq_put_local(struct p *p, struct g *g, bool next)
 {
@@ -37,10 +44,9 @@ static inline void runq_put_local(struct p *p, struct g *g, bool next)
 	uint32_t h, t;
 
 	if (next && sched.alone) {
-		/* relaxed: nobody but this thread looks, except for the kernel's hint */
 		uint64_t old = atomic_load_explicit(first, memory_order_relaxed);
 
-		atomic_store_explicit(first, (uint64_t)(uintptr_t)g, memory_order_relaxed);
+		runq_set_next_alone(p, g);
 		g = (struct g *)(uintptr_t)old;
 		if (!g)
 			return;

@@ -255,14 +255,10 @@ struct m *g_park_unlock(struct m *m, struct lock *l, enum wait_reason why)
 	return park_unlock(m, m->curg, l, why);
 }
 
-/* Whoever makes a goroutine ready has claimed it: nobody else changes its state now. */
-static inline void mark_ready(struct g *g)
+NOINLINE void not_waiting(const struct g *g)
 {
-	uint32_t was = atomic_load_explicit(&g->status, memory_order_relaxed);
-
-	if (unlikely(was != G_WAITING))
-		gr_throw("goroutine %llu made ready in state %u", (unsigned long long)g->id, was);
-	atomic_store_explicit(&g->status, G_RUNNABLE, memory_order_relaxed);
+	gr_throw("goroutine %llu made ready in state %u", (unsigned long long)g->id,
+		 (unsigned int)atomic_load_explicit(&g->status, memory_order_relaxed));
 }
 
 void g_ready(struct g *g)

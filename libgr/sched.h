@@ -13,7 +13,7 @@ struct sched {
 	/* fixed while the runtime runs */
 	const struct park_ops *ops;
 	int nr_procs; /* how many there are; most that gr_set_procs() may ask for */
-	bool alone; /* one P, for good: nobody steals, nobody else can be woken */
+	bool alone; /* one P, for good: nobody steals, nobody else can be woken; not shuffled */
 	bool shuffle; /* debug.c */
 	int max_threads;
 	size_t stack_size;

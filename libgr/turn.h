@@ -24,6 +24,7 @@
 bool pending_due(struct p *p);
 /* g's stack has no guard page: ends the program if it overflowed */
 void check_canary_slow(struct g *g);
+_Noreturn void not_waiting(const struct g *g);
 /* commit() of prev, which is not that of park_unlock() */
 void finish_prev_slow(struct g *prev);
 
@@ -172,6 +173,25 @@ ALWAYS_INLINE struct m *park_unlock(struct m *m, struct g *g, struct lock *l, en
 
 	finish_prev(prev);
 	return m_self();
+}
+
+/* Whoever makes a goroutine ready has claimed it: nobody else changes its state now. */
+static inline void mark_ready(struct g *g)
+{
+	if (unlikely(atomic_load_explicit(&g->status, memory_order_relaxed) != G_WAITING))
+		not_waiting(g);
+	atomic_store_explicit(&g->status, G_RUNNABLE, memory_order_relaxed);
+}
+
+/* g_ready_m() */
+static inline void ready(struct m *m, struct g *g)
+{
+	if (likely(sched.alone && m && !runq_has_next(m->p))) {
+		mark_ready(g);
+		runq_set_next_alone(m->p, g);
+	} else {
+		g_ready_m(m, g);
+	}
 }
 
 #endif /* GR_TURN_H */

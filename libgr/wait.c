@@ -18,7 +18,8 @@
  * Invariants:
  *   I1 exactly one exchange leaves WAITING; who made it, and only he, lets the sleeper run. A
  *      waiter that timed out, or was cancelled, is never handed a value, a lock or a result. A
- *      `plain` waiter (one queue, no deadline) leaves WAITING by a store under its queue's lock.
+ *      `plain` waiter (one queue, no deadline, cannot be cancelled) stays WAITING until wake():
+ *      who takes it off its queue, under the queue's lock, has claimed it.
  *   I2 between claim() and wake() the claimer owns *w and what w->data points at. Nothing
  *      touches *w after wake() has let the sleeper go.
  *   I3 the timer is armed in commit(), when the sleeper's context is saved and while the owner's
@@ -65,12 +66,7 @@ void waiter_init(struct waiter *w)
 
 bool waiter_claim(struct waiter *w)
 {
-	if (w->plain) {
-		/* I1 by the queue's lock: no timer, no canceller, no other queue */
-		atomic_store_explicit(&w->state, W_WOKEN, memory_order_relaxed);
-		return true;
-	}
-	return leave_waiting(w, W_WOKEN);
+	return w->plain || leave_waiting(w, W_WOKEN);
 }
 
 struct g *waiter_wake_later(struct waiter *w)
@@ -185,23 +181,6 @@ int waiter_wait(struct waiter *w, struct lock *l, int64_t deadline, enum wait_re
 	return waiter_wait_fn(w, l ? unlock_one : NULL, l, deadline, why);
 }
 
-static inline void set_head(struct waitq *q, struct wnode *n)
-{
-	__atomic_store_n(&q->head, n, __ATOMIC_RELAXED); /* read by waitq_looks_used() */
-}
-
-void waitq_push(struct waitq *q, struct wnode *n)
-{
-	n->next = NULL;
-	n->prev = q->tail;
-	n->queued = true;
-	if (q->tail)
-		q->tail->next = n;
-	else
-		set_head(q, n);
-	q->tail = n;
-}
-
 void waitq_remove(struct waitq *q, struct wnode *n)
 {
 	if (!n->queued)
@@ -209,7 +188,7 @@ void waitq_remove(struct waitq *q, struct wnode *n)
 	if (n->prev)
 		n->prev->next = n->next;
 	else
-		set_head(q, n->next);
+		waitq_set_head(q, n->next);
 	if (n->next)
 		n->next->prev = n->prev;
 	else
