@@ -92,20 +92,14 @@ static NOINLINE int block_slow(struct gr_chan *c, struct waitq *q, void *data, i
 ALWAYS_INLINE int block(struct gr_chan *c, struct m *m, struct waitq *q, void *data,
 			int64_t deadline, enum wait_reason why)
 {
-	struct g *g = m ? m->curg : NULL;
-	struct waiter w;
+	struct g *g = plain_waiter(m, deadline);
+	int ret;
 
-	if (unlikely(deadline != GR_FOREVER || !g || g->cancellable))
+	if (unlikely(!g))
 		return block_slow(c, q, data, deadline, why);
-	/* all that is looked at of a plain waiter of a goroutine; as in waitq_wait() */
-	w.g = g;
-	w.result = 0;
-	w.plain = true;
-	w.node.w = &w;
-	w.node.data = data;
-	waitq_push(q, &w.node);
-	rt_exit_m(park_unlock(m, g, &c->lock, why));
-	return w.result;
+	ret = wait_plain(m, g, q, data, &c->lock, why);
+	rt_exit_m(m_self());
+	return ret;
 }
 
 static NOINLINE int block_send(struct gr_chan *c, struct m *m, void *data, int64_t deadline)

@@ -13,12 +13,10 @@
 #include <errno.h>
 
 #include "desc.h"
-#include "rt.h"
-#include "runq.h"
 #include "sched.h"
 #include "scope.h"
 #include "stack.h"
-#include "switch.h"
+#include "turn.h"
 
 #define CACHE_MAX 64
 #define CACHE_BATCH 32 /* that move at once between a P's cache and desc.c */
@@ -32,7 +30,7 @@ static void g_main(void *arg, void *prev)
 
 	san_arrive(g);
 	g->started = true;
-	sched_began(prev);
+	finish_prev(prev);
 	rt_exit_m(m_self());
 	if (likely(!g->returns))
 		g->fn(g->arg);
@@ -305,7 +303,7 @@ int gr_go_with(void (*fn)(void *), void *arg, const struct gr_attr *attr)
 	m = rt_enter_inline();
 	g = g_new(fn, arg, attr, size);
 	if (g)
-		g_ready_m(m, g);
+		ready(m, g);
 	if (m)
 		rt_exit_m(m);
 	return g ? 0 : -ENOMEM;

@@ -176,10 +176,10 @@ struct g {
 	struct cancel_point *cancel_at; /* cancel_lock: what it waits in */
 	/* scope.c, task.c: what it belongs to. scope_next, scope_prev: that scope's lock */
 	struct scope *scope;
-	struct g *scope_next, *scope_prev;
-	struct scope *opened; /* scopes it opened and has not left, innermost first; cancel_lock */
 	struct gr_task *task;
 	void (*ended)(struct g *); /* run by g at its end, in user code, outside a section; or NULL */
+	struct g *scope_next, *scope_prev;
+	struct scope *opened; /* scopes it opened and has not left, innermost first; cancel_lock */
 	struct local *locals;	   /* local.c: own */
 	struct san_g san;
 };

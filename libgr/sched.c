@@ -17,8 +17,8 @@
  * spinner that finds work wakes the next if there is more. One that finds only runnexts naps.
  *
  * Two ways to switch. A goroutine that parks or ends goes straight to the next one in its P's queue
- * when nothing else is due (next_quick() in turn.h), else to g0, which looks everywhere. Either way the one
- * who is switched to runs the commit() of the one who left, for only now its context is saved.
+ * when nothing else is due (next_quick() in turn.h), else to g0, which looks everywhere. Either way
+ * the one who is switched to runs the commit() of the one who left, for only now its context is saved.
  *
  * Runtime sections: see gr_int.h. The depth belongs to the M; a goroutine parks at depth 1, g0
  * runs at depth 1, and whoever is switched to finds depth 1.
@@ -98,15 +98,14 @@ static bool commit_requeue(struct g *g, void *unused)
 /* This goroutine runs without a P: queue it and let this thread wait for one. */
 static void enter_without_p(struct m *m)
 {
-	struct g *g = m->curg, *prev;
+	struct g *g = m->curg;
 
 	m_set_proc(m, sched.ops->recheck(m));
 	if (m->p || !g)
 		return;
 	check_canary(g);
 	g->commit = commit_requeue;
-	prev = leave(m, g, NULL, g);
-	finish_prev(prev);
+	finish_prev(leave(m, g, NULL, g));
 }
 
 /* GR_DEBUG=migrate: this thread waits until another one has taken the goroutine, if there is one */
@@ -181,7 +180,9 @@ static bool commit_ended(struct g *g, void *unused)
 
 NOINLINE void finish_prev_slow(struct g *prev)
 {
-	if (unlikely(!prev->commit(prev, prev->commit_arg)))
+	if (likely(prev->commit == commit_ended))
+		g_free_local(m_self(), prev);
+	else if (unlikely(!prev->commit(prev, prev->commit_arg)))
 		commit_yield(prev, NULL);
 }
 
@@ -213,11 +214,6 @@ NOINLINE void check_canary_slow(struct g *g)
 		crash_overflow(g, __builtin_frame_address(0), NULL);
 }
 
-void sched_began(struct g *prev)
-{
-	finish_prev(prev);
-}
-
 void sched_ended(struct m *m, struct g *g)
 {
 	struct g *next;
@@ -243,16 +239,16 @@ void sched_ended(struct m *m, struct g *g)
 void g_park(bool (*commit)(struct g *, void *), void *arg, enum wait_reason why)
 {
 	struct m *m = m_self();
-	struct g *g = m->curg, *prev;
+	struct g *g = m->curg;
 
 	GR_CHECK(g);
-	prev = park(m, g, commit, arg, why);
-	finish_prev(prev);
+	finish_prev(park(m, g, commit, arg, why));
 }
 
 struct m *g_park_unlock(struct m *m, struct lock *l, enum wait_reason why)
 {
-	return park_unlock(m, m->curg, l, why);
+	park_unlock(m, m->curg, l, why);
+	return m_self();
 }
 
 NOINLINE void not_waiting(const struct g *g)

@@ -121,8 +121,6 @@ void poller_set(struct p *p, struct m *m);
 void sched_wake_pollers(void);
 
 /* ---- sched.c, for g.c ---- */
-/* first thing on a new goroutine's stack; prev: from gr_switch() */
-void sched_began(struct g *prev);
 /* last thing on it: the goroutine has ended */
 _Noreturn void sched_ended(struct m *m, struct g *g);
 

@@ -3,7 +3,7 @@
  * turn.h - one goroutine leaves and another one's turn begins, without a call but the switch; for
  * the hottest paths, see sched.c.
  *
- * Callers: sched.c, chan.c; inside a runtime section of depth 1.
+ * Callers: sched.c, g.c, chan.c, wg.c; inside a runtime section of depth 1.
  *
  * The one who leaves is passed through gr_switch() to whoever runs next on this thread, who does
  * what the other one asked for: finish_prev(). NULL: nothing is to be done.
@@ -167,12 +167,9 @@ ALWAYS_INLINE struct g *park(struct m *m, struct g *g, bool (*commit)(struct g *
 }
 
 /* g_park_unlock(); g: m->curg */
-ALWAYS_INLINE struct m *park_unlock(struct m *m, struct g *g, struct lock *l, enum wait_reason why)
+ALWAYS_INLINE void park_unlock(struct m *m, struct g *g, struct lock *l, enum wait_reason why)
 {
-	struct g *prev = park(m, g, NULL, l, why);
-
-	finish_prev(prev);
-	return m_self();
+	finish_prev(park(m, g, NULL, l, why));
 }
 
 /* Whoever makes a goroutine ready has claimed it: nobody else changes its state now. */
@@ -186,12 +183,37 @@ static inline void mark_ready(struct g *g)
 /* g_ready_m() */
 static inline void ready(struct m *m, struct g *g)
 {
-	if (likely(sched.alone && m && !runq_has_next(m->p))) {
+	if (likely(sched.alone && m && m->p && !runq_has_next(m->p))) {
 		mark_ready(g);
 		runq_set_next_alone(m->p, g);
 	} else {
 		g_ready_m(m, g);
 	}
+}
+
+/* Can the caller wait as a plain waiter (wait.c)? Its goroutine, or NULL. m: m_self(). */
+static inline struct g *plain_waiter(const struct m *m, int64_t deadline)
+{
+	struct g *g = m ? m->curg : NULL;
+
+	return likely(deadline == GR_FOREVER && g && !g->cancellable) ? g : NULL;
+}
+
+/* waitq_wait() of such a goroutine g; returns the waiter's result */
+ALWAYS_INLINE int wait_plain(struct m *m, struct g *g, struct waitq *q, void *data, struct lock *l,
+			     enum wait_reason why)
+{
+	struct waiter w;
+
+	/* all that is looked at of such a waiter */
+	w.g = g;
+	w.result = 0;
+	w.plain = true;
+	w.node.w = &w;
+	w.node.data = data;
+	waitq_push(q, &w.node);
+	park_unlock(m, g, l, why);
+	return w.result;
 }
 
 #endif /* GR_TURN_H */

@@ -14,6 +14,7 @@
  * the lock orders it.
  */
 #include "sync.h"
+#include "turn.h"
 
 #define WAITED INT64_MIN
 
@@ -34,11 +35,11 @@ static int misuse(int64_t n)
 /* With waiters. -EAGAIN: they have gone. */
 static NOINLINE int add_slow(struct gr_wg *wg, int64_t n)
 {
-	struct wnode *list = NULL;
+	struct m *m = rt_enter_inline();
+	struct wnode *first = NULL, *rest = NULL;
 	int64_t count;
 	int ret = 0;
 
-	rt_enter();
 	lock_acquire(lock_of(wg));
 	count = count_of(wg);
 	if (!(count & WAITED)) {
@@ -49,13 +50,21 @@ static NOINLINE int add_slow(struct gr_wg *wg, int64_t n)
 		/* relaxed: I2 */
 		__atomic_store_n(&wg->count, count | WAITED, __ATOMIC_RELAXED);
 	} else {
-		waitq_take_all(queue_of(wg), &list);
+		first = waitq_take(queue_of(wg));
+		if (unlikely(waitq_looks_used(queue_of(wg))))
+			waitq_take_all(queue_of(wg), &rest);
 		/* those that timed out are still there, but will not look at the count */
 		__atomic_store_n(&wg->count, 0, __ATOMIC_RELEASE);
 	}
 	lock_release(lock_of(wg));
-	wake_all(list);
-	rt_exit();
+	if (likely(first && !rest && first->w->g)) {
+		ready(m, first->w->g);
+	} else if (first) {
+		first->next = rest;
+		wake_all(first);
+	}
+	if (m)
+		rt_exit_m(m);
 	return ret;
 }
 
@@ -99,7 +108,7 @@ static bool mark(struct gr_wg *wg)
 	return true;
 }
 
-static int wait_locked(struct gr_wg *wg, int64_t deadline)
+static NOINLINE int wait_locked(struct gr_wg *wg, int64_t deadline)
 {
 	struct waiter w;
 	int ret;
@@ -120,24 +129,30 @@ static int wait_locked(struct gr_wg *wg, int64_t deadline)
 int gr_wg_wait(struct gr_wg *wg, int64_t deadline)
 {
 	struct m *self;
+	struct g *g;
 	int ret = 0;
 
 	if (unlikely(!wg))
 		return -EINVAL;
 	if (!count_of(wg))
 		return 0;
-	self = rt_enter();
+	self = rt_enter_inline();
 	lock_acquire(lock_of(wg));
 	if (!(count_of(wg) & ~WAITED)) {
 		lock_release(lock_of(wg));
 	} else if (deadline == GR_NOW || m_cancelled(self)) {
 		lock_release(lock_of(wg));
 		ret = deadline == GR_NOW ? -EAGAIN : -ECANCELED;
-	} else if (mark(wg)) {
-		ret = wait_locked(wg, deadline);
-	} else {
+	} else if (!mark(wg)) {
 		lock_release(lock_of(wg));
+	} else if ((g = plain_waiter(self, deadline))) {
+		wait_plain(self, g, queue_of(wg), NULL, lock_of(wg), WAIT_WG);
+		self = m_self();
+	} else {
+		ret = wait_locked(wg, deadline);
+		self = m_self();
 	}
-	rt_exit();
+	if (self)
+		rt_exit_m(self);
 	return ret;
 }
