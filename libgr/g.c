@@ -184,35 +184,42 @@ void g_fini_local(struct p *p)
 		spill(p, 0);
 }
 
-static inline struct g *cache_get(struct p *p)
+/* the one that ended last; p's cache is not empty */
+static inline struct g *cache_pop(struct p *p)
+{
+	struct g *g = p->gfree;
+
+	p->gfree = g->next;
+	p->nr_gfree--;
+	return g;
+}
+
+static NOINLINE struct g *get_slow(struct p *p, size_t size)
 {
 	struct g *g;
 	int n;
 
-	if (unlikely(!p))
-		return desc_get_list(1, &n);
-	if (unlikely(!p->gfree))
+	if (p && !p->gfree)
 		p->gfree = desc_get_list(CACHE_BATCH, &p->nr_gfree);
-	g = p->gfree;
-	if (likely(g)) {
-		p->gfree = g->next;
-		p->nr_gfree--;
-	}
-	return g;
-}
-
-/* a dead goroutine with, or to be given, a stack of that size */
-static inline struct g *get(struct p *p, size_t size)
-{
-	struct g *g = cache_get(p);
-
-	if (likely(size == sched.stack_size) || !g || give_odd_stack(g, size))
+	if (!p)
+		g = desc_get_list(1, &n);
+	else
+		g = p->gfree ? cache_pop(p) : NULL;
+	if (size == sched.stack_size || !g || give_odd_stack(g, size))
 		return g;
 	if (p)
 		cache_put(p, g);
 	else
 		put_one(g);
 	return NULL;
+}
+
+/* a dead goroutine with, or to be given, a stack of that size */
+static inline struct g *get(struct p *p, size_t size)
+{
+	if (likely(p && p->gfree && size == sched.stack_size))
+		return cache_pop(p);
+	return get_slow(p, size);
 }
 
 /* numbers are dealt out to Ps in batches: unique, and in order on each of them */
@@ -240,7 +247,7 @@ int g_count(void)
 	return (int)n;
 }
 
-int g_check_attr(const struct gr_attr *attr, size_t *size)
+static inline int check_attr(const struct gr_attr *attr, size_t *size)
 {
 	if (!atomic_load_explicit(&sched.running, memory_order_acquire))
 		return -ENXIO;
@@ -257,9 +264,15 @@ int g_check_attr(const struct gr_attr *attr, size_t *size)
 	return 0;
 }
 
-struct g *g_new(void (*fn)(void *), void *arg, const struct gr_attr *attr, size_t size)
+int g_check_attr(const struct gr_attr *attr, size_t *size)
 {
-	struct m *m = m_self();
+	return check_attr(attr, size);
+}
+
+/* g_new(); m: m_self() */
+ALWAYS_INLINE struct g *make(struct m *m, void (*fn)(void *), void *arg, const char *name,
+			      size_t size)
+{
 	struct p *p = m ? m->p : NULL;
 	struct g *g = get(p, size);
 
@@ -267,7 +280,7 @@ struct g *g_new(void (*fn)(void *), void *arg, const struct gr_attr *attr, size_
 		return NULL;
 	g->fn = fn;
 	g->arg = arg;
-	g->name = attr ? attr->name : NULL;
+	g->name = name;
 	g->id = next_id(p);
 	g->cancellable = false;
 	atomic_store_explicit(&g->cancelled, false, memory_order_relaxed);
@@ -288,7 +301,13 @@ struct g *g_new(void (*fn)(void *), void *arg, const struct gr_attr *attr, size_
 	return g;
 }
 
-int gr_go_with(void (*fn)(void *), void *arg, const struct gr_attr *attr)
+struct g *g_new(void (*fn)(void *), void *arg, const struct gr_attr *attr, size_t size)
+{
+	return make(m_self(), fn, arg, attr ? attr->name : NULL, size);
+}
+
+/* compiled twice, for gr_go() is what others are measured by */
+ALWAYS_INLINE int go(void (*fn)(void *), void *arg, const struct gr_attr *attr)
 {
 	size_t size;
 	struct g *g;
@@ -297,11 +316,11 @@ int gr_go_with(void (*fn)(void *), void *arg, const struct gr_attr *attr)
 
 	if (!fn)
 		return -EINVAL;
-	ret = g_check_attr(attr, &size);
+	ret = check_attr(attr, &size);
 	if (ret)
 		return ret;
 	m = rt_enter_inline();
-	g = g_new(fn, arg, attr, size);
+	g = make(m, fn, arg, attr ? attr->name : NULL, size);
 	if (g)
 		ready(m, g);
 	if (m)
@@ -309,9 +328,14 @@ int gr_go_with(void (*fn)(void *), void *arg, const struct gr_attr *attr)
 	return g ? 0 : -ENOMEM;
 }
 
+int gr_go_with(void (*fn)(void *), void *arg, const struct gr_attr *attr)
+{
+	return go(fn, arg, attr);
+}
+
 int gr_go(void (*fn)(void *), void *arg)
 {
-	return gr_go_with(fn, arg, NULL);
+	return go(fn, arg, NULL);
 }
 
 const char *gr_name(void)

@@ -136,16 +136,17 @@ static inline struct g *runq_get_local(struct p *p, bool *inherit)
  */
 static inline struct g *runq_rotate_alone(struct p *p, struct g *g)
 {
-	uint32_t h = atomic_load_explicit(runq_head(p), memory_order_relaxed);
-	uint32_t t = atomic_load_explicit(runq_tail(p), memory_order_relaxed);
+	_Atomic uint32_t *head = runq_head(p), *tail = runq_tail(p);
+	uint32_t h = atomic_load_explicit(head, memory_order_relaxed);
+	uint32_t t = atomic_load_explicit(tail, memory_order_relaxed);
 	struct g *first = runq_slot(p, h);
 
 	if (h == t)
 		return NULL;
 	/* a full ring: the slot that was just read */
 	atomic_store_explicit(&p->runq[t % RUNQ_SIZE], g, memory_order_relaxed);
-	atomic_store_explicit(runq_head(p), h + 1, memory_order_relaxed);
-	atomic_store_explicit(runq_tail(p), t + 1, memory_order_relaxed);
+	atomic_store_explicit(head, h + 1, memory_order_relaxed);
+	atomic_store_explicit(tail, t + 1, memory_order_relaxed);
 	return first;
 }
 

@@ -349,15 +349,16 @@ int gr_yield(void)
 	if (sched.alone) {
 		pass = NULL;
 		next = runq_rotate_alone(p, g);
+		if (unlikely(!next))
+			return yield_slow(m, g);
+		atomic_store_explicit(&g->status, G_RUNNABLE, memory_order_relaxed);
 	} else {
 		pass = g;
 		next = runq_pop_shared(p);
+		if (unlikely(!next))
+			return yield_slow(m, g);
+		g->commit = commit_yield;
 	}
-	if (unlikely(!next))
-		return yield_slow(m, g);
-	if (!pass)
-		atomic_store_explicit(&g->status, G_RUNNABLE, memory_order_relaxed);
-	g->commit = commit_yield;
 	count_turn(p, false);
 	sp = next->sp;
 	if (unlikely(!sp))
