@@ -257,8 +257,8 @@ build-unit: $(UNIT)
 TSAN_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,race runq chan mutex wg wait select timer dump epoll))
 
 # what waits for descriptors, and what wakes pollers: run once more with GR_NETPOLL=epoll
-EPOLL_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,io sock listener sockstorm sockrace file child dial fdwait \
-	select select_stress cancel idle deadlock pin wait timer ticker procs sched scope))
+EPOLL_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,io sock listener zerocopy sockstorm sockrace file child dial \
+	fdwait select select_stress cancel idle deadlock pin wait timer ticker procs sched scope))
 
 # TSan does not see how a ring orders what is done before a request and after it
 TSAN_EPOLL_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,io sock listener file child dial fdwait cancel))

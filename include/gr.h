@@ -548,6 +548,12 @@ int gr_signal_wait(const sigset_t *set, struct signalfd_siginfo *info, int64_t d
  * losing what came first; -ENOTSOCK. [g]
  */
 ssize_t gr_recv(int fd, void *buf, size_t n, int flags, int64_t deadline);
+/*
+ * With MSG_ZEROCOPY, which is for big buffers that go to another machine: all n bytes from where
+ * they are, if that can be done and n is 32 KiB or more, else as without. The call returns when
+ * nobody needs buf any more: TCP's peer has acknowledged what was sent, or the connection is gone;
+ * also after the deadline, and when it is cancelled. It then says how much was sent.
+ */
 ssize_t gr_send(int fd, const void *buf, size_t n, int flags, int64_t deadline);
 ssize_t gr_recvmsg(int fd, struct msghdr *msg, int flags, int64_t deadline);
 ssize_t gr_sendmsg(int fd, const struct msghdr *msg, int flags, int64_t deadline);

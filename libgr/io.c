@@ -184,10 +184,18 @@ ssize_t gr_recv(int fd, void *buf, size_t n, int flags, int64_t deadline)
 
 ssize_t gr_send(int fd, const void *buf, size_t n, int flags, int64_t deadline)
 {
-	struct rw a = { .fd = fd, .buf = (void *)buf, .n = n, .flags = flags | MSG_NOSIGNAL };
+	/* never the plain call's own way not to copy, which returns while the buffer is in use */
+	int copying = (flags & ~MSG_ZEROCOPY) | MSG_NOSIGNAL;
+	struct rw a = { .fd = fd, .buf = (void *)buf, .n = n, .flags = copying };
+	ssize_t ret;
 
 	if ((!buf && n) || !io_flags_ok(flags, &deadline))
 		return -EINVAL;
+	if (flags & MSG_ZEROCOPY) {
+		ret = zerocopy_send(fd, buf, n, copying, deadline);
+		if (ret != -EOPNOTSUPP)
+			return ret;
+	}
 	return io_do(&sending, &a, deadline);
 }
 

@@ -331,7 +331,7 @@ static void uring_fini(struct p *p)
 
 const struct netpoll_ops netpoll_uring = {
 	.name = "uring",
-	.uses = "ext-arg cqe-skip msg-ring accept-multishot sync-cancel",
+	.uses = "ext-arg cqe-skip msg-ring accept-multishot send-zc sync-cancel",
 	.probe = uring_probe,
 	.init = uring_init,
 	.fini = uring_fini,

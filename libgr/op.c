@@ -10,6 +10,9 @@
  * In LATE the goroutine runs: it asks the kernel to cancel, by a call that works from any
  * thread and for any ring (IORING_REGISTER_SYNC_CANCEL, 6.0), and parks again until DONE. O1: one
  * exchange on op.state decides who readies it.
+ *
+ * A send without a copy (zerocopy.c) has two completions: its result, then that nobody needs the
+ * buffer any more, which makes it DONE. In between (half) there is nothing to cancel.
  */
 #include <errno.h>
 
@@ -26,7 +29,13 @@ static struct g *complete(struct req *req, int res)
 	struct op *op = container_of(req, struct op, req);
 	struct g *g = op->g;
 
-	op->res = res;
+	if (!(req->cqe_flags & IORING_CQE_F_NOTIF))
+		op->res = res;
+	if (req->cqe_flags & IORING_CQE_F_MORE) {
+		/* relaxed: saves a call that would find nothing to cancel */
+		atomic_store_explicit(&op->half, true, memory_order_relaxed);
+		return NULL;
+	}
 	/* O1 */
 	return atomic_exchange(&op->state, OP_DONE) == OP_LATE ? NULL : g;
 }
@@ -96,8 +105,10 @@ static void cancel_and_wait(struct op *op)
 
 	op->g->shields++; /* it must sleep, also when it is cancelled */
 	while (atomic_load(&op->state) != OP_DONE) {
+		bool half = atomic_load_explicit(&op->half, memory_order_relaxed);
+
 		rt_exit();
-		ret = netpoll_cancel(op->p, &op->req);
+		ret = half ? 0 : netpoll_cancel(op->p, &op->req);
 		/*
 		 * -ENOENT: not submitted yet, or complete and not harvested, both end by themselves.
 		 * -EINTR: this thread was woken for the completion of something else, and nothing was

@@ -95,6 +95,7 @@ struct op {
 	struct p *p; /* whose ring */
 	_Atomic uint32_t state; /* OP_*: op.c */
 	int res;
+	_Atomic bool half; /* its result is there, and the other completion will come */
 	struct timer timer;
 	struct cancel_point cancel;
 };
@@ -115,6 +116,12 @@ void op_call_begin(void);
 
 /* io.c: a call with this result did not have to wait; now and then the others run. Returns it. */
 ssize_t io_did_not_wait(ssize_t ret);
+
+/*
+ * zerocopy.c: as gr_send(), of all n bytes, without copying them. -EOPNOTSUPP: it cannot be done
+ * so, or is not worth it, and nothing was sent.
+ */
+ssize_t zerocopy_send(int fd, const void *buf, size_t n, int flags, int64_t deadline);
 
 /* io.c: how a call on a descriptor is done; arg is the caller's, for all three */
 struct io_way {

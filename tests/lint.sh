@@ -156,12 +156,13 @@ module_info()
 }
 
 # Each request that libgr makes of the kernel is one that op_call.c can do by system calls, and
-# opcode_test tries both; op_call.c can do no others. Not so two that are made only where there are
-# rings: messages between them, and multishot accept, which listener.c does another way without.
+# opcode_test tries both; op_call.c can do no others. Not so what is made only where there are
+# rings: messages between them, multishot requests and sends without a copy, which are done another
+# way without.
 requests()
 {
     local name
-    grep -hoE 'io_uring_prep_[a-z_]+' libgr/*.c | sed 's/^io_uring_prep_//; /^msg_ring$/d; /^multishot_/d' |
+    grep -hoE 'io_uring_prep_[a-z_]+' libgr/*.c | sed 's/^io_uring_prep_//; /^msg_ring$/d; /^send_zc$/d; /multishot/d' |
         sort -u > "$T/made"
     [ -s "$T/made" ] || echo "libgr: no requests found"
     while read -r name; do
