@@ -15,7 +15,8 @@
  *
  * Invariants, under the lock:
  *   I1 if somebody waits, the request is armed, or somebody who was woken is on his way to arm
- *      it: whoever was woken looks when he goes (pass_on()).
+ *      it: whoever was woken looks when he goes (pass_on()). Once it is closed nobody waits, and
+ *      nothing is armed any more: who is still in the queue then has timed out or was cancelled.
  *   I2 an error goes to one who waits. If nobody does it is forgotten: who comes next asks the
  *      kernel again, and the descriptors may suffice by then.
  *   I3 arrived() may use *l, and its P, after it has released the lock, unless that result was
@@ -89,8 +90,10 @@ static struct g *arrived(struct req *req, int res);
 /* With the lock, and room for an entry: netpoll_reserve(). */
 static void arm(struct gr_listener *l, struct p *p)
 {
-	struct io_uring_sqe *sqe = netpoll_sqe(p);
+	struct io_uring_sqe *sqe;
 
+	GR_CHECK(!l->m.closed && !l->m.armed);
+	sqe = netpoll_sqe(p);
 	io_uring_prep_multishot_accept(sqe, l->m.fd, NULL, NULL, SOCK_CLOEXEC);
 	l->m.armed = true;
 	l->stopping = false;
@@ -137,7 +140,7 @@ static void pass_on(struct gr_listener *l)
 
 	netpoll_reserve(p, 1);
 	lock_acquire(&l->m.lock);
-	if (!l->m.armed && waitq_looks_used(&l->m.waiters))
+	if (!l->m.closed && !l->m.armed && waitq_looks_used(&l->m.waiters))
 		arm(l, p);
 	lock_release(&l->m.lock);
 }

@@ -269,6 +269,46 @@ static void close_races(void)
 	}
 }
 
+/* until it is closed, by calls that end by themselves all the time */
+static void impatient(void *seed)
+{
+	unsigned int n = (unsigned int)(uintptr_t)seed;
+	int fd;
+
+	do {
+		n = n * 1103515245 + 12345;
+		fd = gr_listener_accept(listener, gr_after((20 + n / 65536 % 200) * GR_US));
+		if (fd >= 0)
+			gr_close(fd);
+	} while (fd >= 0 || fd == -ETIMEDOUT);
+	CHECK(fd == -ESHUTDOWN);
+}
+
+static void busy(void *unused)
+{
+	int64_t until = gr_after(100 * GR_US);
+
+	(void)unused;
+	while (gr_now() < until)
+		;
+}
+
+/* who was woken goes on when it is closed, while others have timed out and are still queued */
+static void close_and_deadlines(void)
+{
+	for (int i = 0; i < 100; i++) {
+		open_listener(0);
+		for (int k = 0; k < 2 * ACCEPTORS; k++)
+			mix_go(impatient, (void *)(uintptr_t)(8 * i + k));
+		gr_sleep(gr_after((100 + i % 4 * 100) * GR_US));
+		for (int k = 0; k < 6; k++)
+			mix_go(busy, NULL);
+		CHECK(gr_listener_close(listener) == 0);
+		mix_join();
+		CHECK(gr_listener_release(listener) == 0);
+	}
+}
+
 static void one_failure(void *unused)
 {
 	(void)unused;
@@ -322,6 +362,7 @@ static void body(void)
 	check_part("deadlines, cancelled", deadlines);
 	check_part("Ps come and go", procs_change);
 	check_part("closed in between", close_races);
+	check_part("closed while deadlines pass", close_and_deadlines);
 	check_part("wrong calls", wrong_calls);
 }
 
