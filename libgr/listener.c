@@ -87,8 +87,11 @@ static int queue_get(struct gr_listener *l)
 
 static struct g *arrived(struct req *req, int res);
 
-/* With the lock, and room for an entry: netpoll_reserve(). */
-static void arm(struct gr_listener *l, struct p *p)
+/*
+ * With the lock, which is released, and room for an entry: netpoll_reserve(). Handed to the kernel
+ * at once: whoever runs on p next may compute for long, and those who wait may be anywhere.
+ */
+static void arm_and_unlock(struct gr_listener *l, struct p *p)
 {
 	struct io_uring_sqe *sqe;
 
@@ -99,6 +102,8 @@ static void arm(struct gr_listener *l, struct p *p)
 	l->stopping = false;
 	l->m.p = p;
 	netpoll_begin(p, sqe, &l->m.req, arrived);
+	lock_release(&l->m.lock);
+	netpoll_submit(p);
 }
 
 /* With the lock: res is for the first who waits, -EAGAIN: look again. NULL: nobody waits. */
@@ -141,8 +146,9 @@ static void pass_on(struct gr_listener *l)
 	netpoll_reserve(p, 1);
 	lock_acquire(&l->m.lock);
 	if (!l->m.closed && !l->m.armed && waitq_looks_used(&l->m.waiters))
-		arm(l, p);
-	lock_release(&l->m.lock);
+		arm_and_unlock(l, p);
+	else
+		lock_release(&l->m.lock);
 }
 
 /* ---- accept ---- */
@@ -171,13 +177,13 @@ static int try_now(struct gr_listener *l)
 	netpoll_reserve(p, 1);
 	lock_acquire(&l->m.lock);
 	ret = queue_get(l);
+	at = l->m.armed ? l->m.p : p;
 	if (ret == -EAGAIN && !l->m.armed)
-		arm(l, p);
-	at = l->m.p;
-	lock_release(&l->m.lock);
+		arm_and_unlock(l, p);
+	else
+		lock_release(&l->m.lock);
 	if (ret != -EAGAIN)
 		return ret;
-	netpoll_submit(p);
 	multi_look(at); /* what came meanwhile is in the ring */
 	lock_acquire(&l->m.lock);
 	ret = queue_get(l);
@@ -202,8 +208,10 @@ static int take(struct gr_listener *l, int64_t deadline, bool *waited)
 			lock_release(&l->m.lock);
 			return ret;
 		}
-		if (!l->m.armed)
-			arm(l, p);
+		if (!l->m.armed) {
+			arm_and_unlock(l, p);
+			continue;
+		}
 		*waited = true;
 		ret = wait_for_one(l, deadline);
 	} while (ret == -EAGAIN);
