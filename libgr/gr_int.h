@@ -280,6 +280,7 @@ struct m {
 	const volatile struct gr_mirror_thread *mirror;
 	int tid;
 	pthread_t thread; /* joined by run.c: until then destructors of its values may run */
+	_Atomic bool left; /* it runs nothing of ours any more */
 	void *alt_stack;  /* crash.c */
 	struct m *all_next; /* sched.ms_lock */
 	uint32_t rng;	    /* own thread */

@@ -76,6 +76,7 @@ static void *m_main(void *arg)
 		sched.ops->detach(m);
 		crash_thread_end(m);
 		m_set_self(NULL); /* destructors of the thread's values come after us */
+		atomic_store(&m->left, true);
 	} else {
 		if (proc != -ESHUTDOWN)
 			gr_warn("a thread could not join the group: error %d", -proc);

@@ -234,25 +234,32 @@ static int start(const struct gr_opts *opts)
 static struct m *ended_ms; /* joined; goroutines that were pinned still name them */
 
 /*
- * All have left. What libraries keep for a thread is destroyed in it only now, and may use libgr:
- * wait until they have ended. False: one takes too long; may be called again.
+ * What libraries keep for a thread is destroyed in it only when it has left, and may use libgr: wait
+ * up to ms until those that have left have ended. False: some have not; may be called again.
  */
-static bool join_threads(void)
+static bool join_threads(int ms)
 {
+	struct m **at = &sched.ms, *m;
 	struct timespec until;
+	bool all = true;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += LEAVE_MS / 1000;
-	while (sched.ms) {
-		struct m *m = sched.ms;
-
-		if (pthread_timedjoin_np(m->thread, NULL, &until))
-			return false;
-		sched.ms = m->all_next;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += ms / 1000;
+	while ((m = *at)) {
+		/* another error: the program has detached or joined it itself */
+		if (!atomic_load(&m->left) ||
+		    pthread_clockjoin_np(m->thread, NULL, CLOCK_MONOTONIC, &until) == ETIMEDOUT) {
+			all = false;
+			at = &m->all_next;
+			continue;
+		}
+		lock_acquire(&sched.ms_lock);
+		*at = m->all_next;
+		lock_release(&sched.ms_lock);
 		m->all_next = ended_ms;
 		ended_ms = m;
 	}
-	return true;
+	return all;
 }
 
 static void free_all(void)
@@ -310,7 +317,7 @@ static bool stop_threads(void)
 		pin_stop();
 		futex_wait(&sched.nr_ms, n, 1);
 	}
-	return !n && join_threads();
+	return join_threads(LEAVE_MS) && !n;
 }
 
 /* the last runtime left threads behind: gone by now? */
@@ -320,10 +327,11 @@ static int clear_leftovers(void)
 		return 0;
 	if (!atomic_exchange(&left_behind, false))
 		return -EBUSY;
-	if (atomic_load(&sched.nr_ms) || !join_threads()) {
+	if (!join_threads(0) || atomic_load(&sched.nr_ms)) {
 		atomic_store(&left_behind, true);
 		return -EBUSY;
 	}
+	crash_end();
 	free_all();
 	return 0;
 }

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <time.h>
@@ -87,6 +88,7 @@ static int leave_one(void *unused)
 
 static void one_stays(const struct gr_opts *opts)
 {
+	struct sigaction quit;
 	int seven = 7;
 
 	if (pipe(hold))
@@ -94,6 +96,8 @@ static void one_stays(const struct gr_opts *opts)
 	tap_ok(!gr_run(leave_one, NULL, opts), "gr_run() returns while a thread is in read()");
 	tap_ok(gr_run(answer, &seven, opts) == -EBUSY, "the next one is refused");
 	tap_ok(write(hold[1], "", 1) == 1 && !run_until_taken(7, opts), "until read() has returned");
+	tap_ok(!sigaction(SIGQUIT, NULL, &quit) && quit.sa_handler == SIG_DFL,
+	       "then SIGQUIT is as it was");
 }
 
 int main(void)
