@@ -456,7 +456,8 @@ int gr_listener_new(struct gr_listener **l, int fd);
 int gr_listener_accept(struct gr_listener *l, int64_t deadline);
 /*
  * Close it and its socket: who waits, and who comes later, gets -ESHUTDOWN. -ESHUTDOWN it was
- * closed. By a goroutine, or without a runtime, else -EPERM.
+ * closed. By a goroutine, or without a runtime, else -EPERM; -EBUSY then, while threads of the last
+ * runtime are left, as gr_run().
  */
 int gr_listener_close(struct gr_listener *l);
 /* Close it, if nobody has, and free it: no call may be in progress. NULL is allowed. As close. */

@@ -295,10 +295,13 @@ int gr_listener_close(struct gr_listener *l)
 
 int gr_listener_release(struct gr_listener *l)
 {
+	int ret;
+
 	if (!l)
 		return 0;
-	if (end_close(l, multi_finish(&l->m)) == -EPERM)
-		return -EPERM;
+	ret = end_close(l, multi_finish(&l->m));
+	if (ret == -EPERM || ret == -EBUSY)
+		return ret;
 	munmap(l->queue, l->size * sizeof(int));
 	free(l);
 	return 0;

@@ -177,18 +177,25 @@ static int end_close(struct multi *m, struct g *g)
 	return fd;
 }
 
+/*
+ * What a runtime that left threads behind has in its rings, or parked, ends only with its memory:
+ * nobody runs who could wait for it.
+ */
 static int may_close(struct g *g)
 {
-	return !g && atomic_load(&sched.running) ? -EPERM : 0;
+	if (g)
+		return 0;
+	return atomic_load(&sched.running) ? -EPERM : run_clear();
 }
 
 int multi_close(struct multi *m)
 {
 	struct g *g = g_self();
+	int ret = may_close(g);
 	bool first;
 
-	if (may_close(g))
-		return -EPERM;
+	if (ret)
+		return ret;
 	rt_enter();
 	first = begin_close(m);
 	rt_exit();

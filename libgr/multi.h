@@ -37,8 +37,8 @@ int multi_readable(struct multi *m, int64_t deadline);
 void multi_look(struct p *p);
 /*
  * Closed is set, who waits is woken with -ESHUTDOWN, and when the request is over and nobody is
- * inside returns fd, which is the caller's again. -ESHUTDOWN closed before; -EPERM by neither a
- * goroutine nor without a runtime.
+ * inside returns fd, which is the caller's again. -ESHUTDOWN closed before; nothing was done:
+ * -EPERM by neither a goroutine nor without a runtime; -EBUSY threads of the last one are left.
  */
 int multi_close(struct multi *m);
 /* The same, also where a runtime ended while somebody was closing it; -ESHUTDOWN: it was complete. */

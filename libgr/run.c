@@ -336,6 +336,18 @@ static int clear_leftovers(void)
 	return 0;
 }
 
+int run_clear(void)
+{
+	int ret;
+
+	if (!atomic_load(&busy))
+		return 0;
+	ret = clear_leftovers();
+	if (!ret)
+		atomic_store(&busy, false);
+	return ret;
+}
+
 /* First those that run no goroutines: deadlock.c must know how many there are. */
 static int start_threads(void)
 {

@@ -84,6 +84,11 @@ void asleep_end(void);
 bool run_ended(void);
 /* end the runtime; gr_run() returns result. In a runtime section. */
 void run_end(int result);
+/*
+ * Nothing of a runtime is left, or by now can be given back. -EBUSY: threads of the last one are,
+ * or one runs. By a thread that runs no goroutines.
+ */
+int run_clear(void);
 
 /* ---- pin.c ---- */
 /* m's pinned goroutine has parked: until its turn comes. Returns it; NULL: the runtime stops. */

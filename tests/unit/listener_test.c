@@ -422,10 +422,64 @@ static void two_runtimes(void)
 	}
 }
 
+/* ---- a runtime leaves a thread behind ---- */
+
+static int hold[2];
+static _Atomic bool in_read;
+
+static void stays(void *unused)
+{
+	char c;
+
+	(void)unused;
+	atomic_store(&in_read, true);
+	CHECK(read(hold[0], &c, 1) == 1);
+}
+
+/* some who accept wait in the kernel by then, or the request of one is queued */
+static int leaves_one(void *yields)
+{
+	open_listener(0);
+	gr_go(stays, NULL);
+	while (!atomic_load(&in_read))
+		gr_yield();
+	gr_go(waits_for_ever, NULL);
+	for (int i = 0; i < *(int *)yields; i++)
+		gr_sleep(gr_after(GR_MS));
+	return 0;
+}
+
+static int nothing(void *unused)
+{
+	(void)unused;
+	return 0;
+}
+
+static void one_stays(void)
+{
+	int before, ret;
+
+	for (int yields = 0; yields < 3; yields++) {
+		atomic_store(&in_read, false);
+		before = open_sockets();
+		CHECK(!pipe(hold) && mix_gr_run(leaves_one, &yields, 1 + yields % 2) == 0);
+		CHECK(gr_listener_close(listener) == -EBUSY);
+		CHECK(gr_listener_release(listener) == -EBUSY);
+		CHECK(write(hold[1], "x", 1) == 1);
+		while ((ret = gr_listener_release(listener)) == -EBUSY)
+			usleep(100);
+		CHECK(ret == 0 && dial() < 0 && open_sockets() == before);
+		CHECK(mix_gr_run(nothing, NULL, 1) == 0);
+		close(hold[0]);
+		close(hold[1]);
+	}
+}
+
 int main(void)
 {
 	check_in_child("too few descriptors, then enough", no_more_fds);
 	check_run(body);
 	check_part("two runtimes, one listener", two_runtimes);
+	check_part("a runtime leaves a thread behind", one_stays);
 	return tap_done();
 }
