@@ -211,26 +211,37 @@ int multi_finish(struct multi *m)
 
 /* ---- the end of a runtime ---- */
 
+/* plain threads may make new ones, any time */
+static struct multi *all_locked(void)
+{
+	lock_acquire(&all.lock);
+	return all.first;
+}
+
 void multis_stop(void)
 {
-	for (struct multi *m = all.first; m; m = m->next)
+	for (struct multi *m = all_locked(); m; m = m->next)
 		m->waiters = (struct waitq){ NULL, NULL };
+	lock_release(&all.lock);
 }
 
 bool multis_armed(struct p *p)
 {
-	for (struct multi *m = all.first; m; m = m->next)
-		if (m->armed && m->p == p)
-			return true;
-	return false;
+	bool armed = false;
+
+	for (struct multi *m = all_locked(); m && !armed; m = m->next)
+		armed = m->armed && m->p == p;
+	lock_release(&all.lock);
+	return armed;
 }
 
 void multis_stopped(void)
 {
-	for (struct multi *m = all.first; m; m = m->next) {
+	for (struct multi *m = all_locked(); m; m = m->next) {
 		m->lost = m->lost || m->armed;
 		m->armed = false;
 		m->p = NULL;
 		atomic_store(&m->inside, 0);
 	}
+	lock_release(&all.lock);
 }
