@@ -22,6 +22,8 @@
  *		 another one (park.h), and what it cannot do is end at its deadline.
  *   connect	 has none either, and a socket that is not connected is nobody else's yet: it gets
  *		 O_NONBLOCK for the duration of the call, not of the wait.
+ *   MSG_ERRQUEUE  never waits; what ends a wait for it (a hang-up, an error, urgent data) may
+ *		 stay, with the queue empty: so it waits once, as in a ring, then -EAGAIN.
  *
  * What waits for disks only (files, directories, fsync) is called plainly: the P goes to
  * another thread if it takes long. Its deadline is not looked at.
@@ -171,9 +173,10 @@ static ssize_t call_socket(struct call *c)
 		ret = sendmsg(e->fd, addr_of(c), flags | MSG_NOSIGNAL);
 	}
 	ret = result(ret);
-	if (ret == -EAGAIN && !(e->msg_flags & MSG_DONTWAIT))
-		return would_wait(c, e->fd, events);
-	return ret;
+	if (ret != -EAGAIN || e->msg_flags & MSG_DONTWAIT ||
+	    (e->msg_flags & MSG_ERRQUEUE && c->again))
+		return ret;
+	return would_wait(c, e->fd, events);
 }
 
 static ssize_t call_accept(struct call *c)

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -293,6 +294,55 @@ static void shut_listeners(void)
 	shut_listener(gr_unix_listen(abstract("shut"), 5));
 }
 
+/* ---- a queue of errors that stays empty ---- */
+
+static void tcp_pair(int *a, int *b)
+{
+	int l = gr_tcp_listen("127.0.0.1", "0", 1);
+	char port[8];
+
+	snprintf(port, sizeof(port), "%d", gr_tcp_port(l));
+	*a = gr_tcp_dial("127.0.0.1", port, LONG);
+	*b = gr_accept(l, LONG);
+	CHECK(*a >= 0 && *b >= 0);
+	gr_close(l);
+}
+
+/* poll(2) tells of the event, and will for ever */
+static void no_error_comes(int fd, short event)
+{
+	struct pollfd p = { fd, event, 0 };
+	struct msghdr msg = { .msg_iov = NULL };
+	char c;
+
+	while (!poll(&p, 1, 0))
+		gr_sleep(SOON);
+	CHECK(p.revents & event);
+	CHECK(gr_recv(fd, &c, 1, MSG_ERRQUEUE, LONG) == -EAGAIN);
+	CHECK(gr_recvmsg(fd, &msg, MSG_ERRQUEUE, LONG) == -EAGAIN);
+}
+
+static void error_queues(void)
+{
+	struct linger reset = { 1, 0 };
+	int a, b;
+
+	tcp_pair(&a, &b);
+	CHECK(gr_recv(b, &a, 1, MSG_ERRQUEUE, SOON) == -ETIMEDOUT);
+	shutdown(a, SHUT_RDWR);
+	shutdown(b, SHUT_RDWR);
+	no_error_comes(b, POLLHUP);
+	gr_close(a);
+	gr_close(b);
+	tcp_pair(&a, &b);
+	CHECK(send(a, "u", 1, MSG_OOB) == 1);
+	no_error_comes(b, POLLPRI);
+	setsockopt(a, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	gr_close(a);
+	no_error_comes(b, POLLERR);
+	gr_close(b);
+}
+
 /* ---- UDP ---- */
 
 static const char *port_of(int fd)
@@ -534,6 +584,7 @@ static void body(void)
 	check_part("messages, a descriptor in one", messages);
 	check_part("half-close and a peer that is gone", half_close);
 	check_part("listeners that are shut down", shut_listeners);
+	check_part("a queue of errors that stays empty", error_queues);
 	check_part("UDP", udp);
 	check_part("Unix sockets", unix_sockets);
 	check_part("a file into a socket", send_file);
