@@ -25,6 +25,7 @@
  * Memory of the queue: by mmap, not malloc, as in timer.c.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -254,6 +255,15 @@ int gr_listener_accept(struct gr_listener *l, int64_t deadline)
 
 /* ---- new, close, release ---- */
 
+/*
+ * A request waits all the same. By epoll, the call after the wait may find that another process was
+ * faster: it must not wait then.
+ */
+static void set_nonblock(int fd)
+{
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
 int gr_listener_new(struct gr_listener **lp, int fd)
 {
 	struct gr_listener *l;
@@ -273,7 +283,8 @@ int gr_listener_new(struct gr_listener **lp, int fd)
 		free(l);
 		return ret;
 	}
-	net_nodelay(fd); /* its connections inherit it */
+	set_nonblock(fd); /* its connections do not inherit it */
+	net_nodelay(fd);  /* but this */
 	*lp = l;
 	return 0;
 }

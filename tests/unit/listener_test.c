@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "check.h"
 
@@ -309,6 +310,41 @@ static void close_and_deadlines(void)
 	}
 }
 
+/* ---- somebody else accepts between the wait and the call, by epoll ---- */
+
+static _Atomic bool steal;
+
+/* libgr's call comes here */
+int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	if (atomic_exchange(&steal, false))
+		close((int)syscall(SYS_accept4, fd, NULL, NULL, 0));
+	return (int)syscall(SYS_accept4, fd, addr, len, flags);
+}
+
+static void stolen(void)
+{
+	int client, fd;
+
+	open_listener(0);
+	client = dial();
+	atomic_store(&steal, true);
+	fd = gr_listener_accept(listener, gr_after(20 * GR_MS));
+	if (atomic_exchange(&steal, false)) { /* by io_uring: it was not called */
+		CHECK(fd >= 0 || fd == -ETIMEDOUT);
+		gr_close(fd);
+	} else {
+		CHECK(fd == -ETIMEDOUT);
+	}
+	close(client);
+	client = dial();
+	fd = gr_listener_accept(listener, LONG);
+	CHECK(fd >= 0 && !(fcntl(fd, F_GETFL) & O_NONBLOCK));
+	gr_close(fd);
+	close(client);
+	CHECK(gr_listener_release(listener) == 0);
+}
+
 static void one_failure(void *unused)
 {
 	(void)unused;
@@ -362,6 +398,7 @@ static void body(void)
 	check_part("deadlines, cancelled", deadlines);
 	check_part("Ps come and go", procs_change);
 	check_part("closed in between", close_races);
+	check_part("another one was faster", stolen);
 	check_part("closed while deadlines pass", close_and_deadlines);
 	check_part("wrong calls", wrong_calls);
 }
