@@ -9,16 +9,21 @@
  *
  * The request is armed by who waits and finds it is not, in the ring of the P he holds. It is
  * over when a result has no IORING_CQE_F_MORE: after an error (too few descriptors), when the ring of
- * results overflowed (that result is a connection all the same), or because we cancelled it,
- * when QUEUE_MAX connections wait here: more stay in the kernel's queue, which knows how to
- * refuse.
+ * results overflowed, or because we cancelled it, when QUEUE_MAX connections wait here: more stay
+ * in the kernel's queue, which knows how to refuse.
+ *
+ * Limits: QUEUE_MAX stops the kernel when somebody looks into the ring. While all Ps compute it goes
+ * on, up to the size of the ring. When that overflows the last result is a connection, too, as of
+ * Linux 6.8 and its stable series of February 2024; before, that connection was lost, and the
+ * result a poll mask (195) that looks like a descriptor and that we cannot tell from one.
  *
  * Invariants, under the lock:
  *   I1 if somebody waits, the request is armed, or somebody who was woken is on his way to arm
  *      it: whoever was woken looks when he goes (pass_on()). Once it is closed nobody waits, and
  *      nothing is armed any more: who is still in the queue then has timed out or was cancelled.
- *   I2 an error goes to one who waits. If nobody does it is forgotten: who comes next asks the
- *      kernel again, and the descriptors may suffice by then.
+ *   I2 an error goes to one who waits. If nobody does it is for a call that does not wait and asks
+ *      next, which could not hear of one else; who waits asks the kernel again, and the
+ *      descriptors may suffice by then.
  *   I3 arrived() may use *l, and its P, after it has released the lock, unless that result was
  *      the last: multi.c, I1.
  * Locks, the end, and the way without requests: multi.c.
@@ -39,18 +44,21 @@
 struct gr_listener {
 	struct multi m;
 	/* m.lock */
+	int error; /* of the last request, nobody heard of it; 0: none */
 	bool stopping; /* the request was cancelled: QUEUE_MAX; arrived(), and while not armed */
 	int *queue; /* ring of size; head, tail: how many ever left, came */
 	unsigned int size, head, tail;
 };
 
-/* ---- the queue; with the lock ---- */
+/* ---- the queue; with the lock. errno is that of whoever harvests, and stays ---- */
 
 static int *queue_map(unsigned int size)
 {
+	int saved = errno;
 	void *m = mmap(NULL, size * sizeof(int), PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+	errno = saved;
 	return m == MAP_FAILED ? NULL : m;
 }
 
@@ -71,7 +79,7 @@ static bool queue_grow(struct gr_listener *l)
 static void queue_put(struct gr_listener *l, int fd)
 {
 	if (l->tail - l->head == l->size && !queue_grow(l))
-		close(fd); /* no memory for its number */
+		gr_close(fd); /* no memory for its number */
 	else
 		l->queue[l->tail++ & (l->size - 1)] = fd;
 }
@@ -101,6 +109,7 @@ static void arm_and_unlock(struct gr_listener *l, struct p *p)
 	io_uring_prep_multishot_accept(sqe, l->m.fd, NULL, NULL, SOCK_CLOEXEC);
 	l->m.armed = true;
 	l->stopping = false;
+	l->error = 0;
 	l->m.p = p;
 	netpoll_begin(p, sqe, &l->m.req, arrived);
 	lock_release(&l->m.lock);
@@ -127,8 +136,12 @@ static struct g *arrived(struct req *req, int res)
 	lock_acquire(&l->m.lock);
 	if (!more)
 		l->m.armed = false;
-	g = hand_over(l, res == -ECANCELED ? -EAGAIN : res); /* I2 */
-	if (!g && res >= 0) {
+	if (res == -ECANCELED)
+		res = -EAGAIN;
+	g = hand_over(l, res);
+	if (!g && res < 0 && res != -EAGAIN) {
+		l->error = res; /* I2 */
+	} else if (!g && res >= 0) {
 		queue_put(l, res);
 		stop = more && !l->stopping && l->tail - l->head >= QUEUE_MAX;
 	}
@@ -170,6 +183,21 @@ static int wait_for_one(struct gr_listener *l, int64_t deadline)
 	return w.result;
 }
 
+/* In a section: what is here; or the error nobody heard of; or -EAGAIN. */
+static int take_queued(struct gr_listener *l, bool or_error)
+{
+	int ret;
+
+	lock_acquire(&l->m.lock);
+	ret = queue_get(l);
+	if (ret == -EAGAIN && or_error && l->error) {
+		ret = l->error;
+		l->error = 0;
+	}
+	lock_release(&l->m.lock);
+	return ret;
+}
+
 static int try_now(struct gr_listener *l)
 {
 	struct p *p = m_self()->p, *at;
@@ -186,10 +214,7 @@ static int try_now(struct gr_listener *l)
 	if (ret != -EAGAIN)
 		return ret;
 	multi_look(at); /* what came meanwhile is in the ring */
-	lock_acquire(&l->m.lock);
-	ret = queue_get(l);
-	lock_release(&l->m.lock);
-	return ret;
+	return take_queued(l, true);
 }
 
 /* In a section. *waited: the goroutine slept. */
@@ -223,6 +248,11 @@ static int accept_plainly(struct gr_listener *l, int64_t deadline)
 {
 	int ret;
 
+	rt_enter();
+	ret = take_queued(l, false); /* from another runtime, which had a ring */
+	rt_exit();
+	if (ret != -EAGAIN)
+		return ret;
 	do {
 		if (!multi_enter(&l->m))
 			return -ESHUTDOWN;

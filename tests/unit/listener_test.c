@@ -378,13 +378,19 @@ static void no_more_fds(void)
 static void wrong_calls(void)
 {
 	struct gr_listener *l = NULL;
-	int file = open("/dev/null", O_RDWR);
+	int file = open("/dev/null", O_RDWR), ret = -EAGAIN;
 
 	CHECK(gr_listener_new(NULL, 0) == -EINVAL && gr_listener_new(&l, -1) == -EBADF);
 	CHECK(gr_listener_accept(NULL, GR_NOW) == -EINVAL && gr_listener_close(NULL) == -EINVAL);
 	CHECK(gr_listener_release(NULL) == 0);
 	CHECK(gr_listener_new(&l, file) == 0);
 	CHECK(gr_listener_accept(l, LONG) == -ENOTSOCK);
+	/* mostly at once */
+	for (int i = 0; i < 1000 && ret == -EAGAIN; i++) {
+		ret = gr_listener_accept(l, GR_NOW);
+		gr_yield();
+	}
+	CHECK(ret == -ENOTSOCK);
 	CHECK(gr_listener_release(l) == 0);
 	CHECK(fcntl(file, F_GETFD) < 0);
 }
@@ -459,6 +465,54 @@ static void two_runtimes(void)
 	}
 }
 
+/* ---- the next one goes without io_uring: what was accepted ahead is there ---- */
+
+#define AHEAD 5
+
+static int dials_ahead(void *client)
+{
+	int fd;
+
+	open_listener(0);
+	close(dial());
+	fd = gr_listener_accept(listener, LONG); /* from now on the kernel may */
+	CHECK(fd >= 0);
+	gr_close(fd);
+	for (int i = 0; i < AHEAD; i++)
+		((int *)client)[i] = dial();
+	return 0;
+}
+
+static int takes_ahead(void *unused)
+{
+	(void)unused;
+	for (int i = 0; i < AHEAD; i++) {
+		int fd = gr_listener_accept(listener, LONG);
+
+		CHECK(fd >= 0);
+		gr_close(fd);
+	}
+	return gr_listener_accept(listener, GR_NOW) == -EAGAIN ? 0 : 1;
+}
+
+static void then_epoll(void)
+{
+	const char *env = getenv("GR_NETPOLL");
+	int client[AHEAD], before = open_sockets();
+
+	CHECK(mix_gr_run(dials_ahead, client, 1) == 0);
+	setenv("GR_NETPOLL", "epoll", 1);
+	CHECK(mix_gr_run(takes_ahead, NULL, 1) == 0);
+	if (env)
+		setenv("GR_NETPOLL", env, 1);
+	else
+		unsetenv("GR_NETPOLL");
+	CHECK(gr_listener_release(listener) == 0);
+	for (int i = 0; i < AHEAD; i++)
+		close(client[i]);
+	CHECK(open_sockets() == before);
+}
+
 /* ---- a runtime leaves a thread behind ---- */
 
 static int hold[2];
@@ -517,6 +571,7 @@ int main(void)
 	check_in_child("too few descriptors, then enough", no_more_fds);
 	check_run(body);
 	check_part("two runtimes, one listener", two_runtimes);
+	check_part("the next runtime goes without io_uring", then_epoll);
 	check_part("a runtime leaves a thread behind", one_stays);
 	return tap_done();
 }
