@@ -243,6 +243,19 @@ void pf_hand_off(struct m *m, int i)
 	cover(release(m, i));
 }
 
+/*
+ * A new thread has got a P. The monitor starts one thread, however many are missing: is there
+ * another P with work of its own, which nobody who is awake would see?
+ */
+static void need_another(void)
+{
+	for (int i = 0; i < sched.nr_procs; i++)
+		if (!pf.holder[i] && proc_has_work(i)) {
+			cover(i);
+			return;
+		}
+}
+
 /* ---- the calls ---- */
 
 static int attach(struct m *m, bool take)
@@ -268,6 +281,7 @@ static int attach(struct m *m, bool take)
 		give(proc, m);
 		if (pf.permits)
 			pf.permits--;
+		need_another();
 	}
 	lock_release(&pf.lock);
 	pf_wake_monitor();

@@ -6,6 +6,7 @@
  * by the way. What the kernel module promises beyond the monitor is tested in the guest.
  */
 #include <errno.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -252,6 +253,39 @@ static int pipe_pair(void *unused)
 	return c == 'x' ? 0 : -1;
 }
 
+static sem_t held;
+static _Atomic long waiting;
+
+static void wait_held(void *unused)
+{
+	(void)unused;
+	atomic_fetch_add(&waiting, 1);
+	while (sem_wait(&held))
+		;
+	sem_post(&held);
+	gr_wg_done(&wg);
+}
+
+/* All Ps may lose their threads at once, and each has work of its own; whoever holds the semaphore
+ * only yields, which wakes nobody. */
+static int hold_until_all_wait(void *unused)
+{
+	int64_t until = gr_after(20 * GR_SEC);
+	long n = 3 * procs, seen;
+
+	(void)unused;
+	sem_init(&held, 0, 0);
+	atomic_store(&waiting, 0);
+	gr_wg_add(&wg, n);
+	for (long i = 0; i < n; i++)
+		gr_go(wait_held, NULL);
+	while (atomic_load(&waiting) < n && gr_now() < until)
+		gr_yield();
+	seen = atomic_load(&waiting);
+	sem_post(&held);
+	return gr_wg_wait(&wg, gr_after(60 * GR_SEC)) || seen < n;
+}
+
 static void test_block(void)
 {
 	long n = 200;
@@ -264,6 +298,8 @@ static void test_block(void)
 	       procs, atomic_load(&most_asleep));
 	tap_ok(in_runtime(pipe_pair, NULL) == 0,
 	       "procs=%d: a goroutine blocked in read() does not stop its writer", procs);
+	tap_ok(in_runtime(hold_until_all_wait, NULL) == 0,
+	       "procs=%d: the holder of a semaphore that blocks all threads sees all of them", procs);
 }
 
 /* ---- wake-ups are not lost: storms with idle gaps, from goroutines and from a thread ---- */
