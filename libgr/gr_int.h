@@ -260,6 +260,8 @@ struct p {
 
 	/* counters: holder writes, anyone reads */
 	_Atomic uint64_t nr_sched, nr_steals, nr_enters, nr_fired, nr_spawned, nr_ended;
+	/* times its holder looked for another P to steal from; Ps it looked at */
+	_Atomic uint64_t nr_scans, nr_looks;
 	/* of its ring. begun: holder. results, ended, stolen: under the lock of its consumers.
 	 * at_once: anybody, calls that did not need it */
 	_Atomic uint64_t nr_io_begun, nr_io_results, nr_io_ended, nr_io_stolen, nr_io_at_once;

@@ -115,19 +115,23 @@ static struct g *steal_next(struct m *m)
 static struct g *steal(struct m *m)
 {
 	int n = sched.nr_procs;
-	struct g *g;
+	uint64_t looks = 0;
+	struct g *g = NULL;
 
-	for (int pass = 0; pass < STEAL_PASSES; pass++) {
+	for (int pass = 0; pass < STEAL_PASSES && !g; pass++) {
 		int at = random_next(m) % n, step = random_next(m) % n + 1;
 
 		while (gcd(step, n) != 1)
 			step = step % n + 1;
-		for (int i = 0; i < n; i++, at = (at + step) % n) {
+		for (int i = 0; i < n && !g; i++, at = (at + step) % n) {
 			g = steal_from(m, &sched.procs[at], pass == STEAL_PASSES - 1);
-			if (g)
-				return g;
+			looks += at != m->p->id;
 		}
 	}
+	atomic_fetch_add_explicit(&m->p->nr_scans, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&m->p->nr_looks, looks, memory_order_relaxed);
+	if (g)
+		return g;
 	g = globq_get_local(m->p, 1);
 	return g ? g : steal_next(m);
 }
