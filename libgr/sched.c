@@ -180,9 +180,7 @@ static bool commit_ended(struct g *g, void *unused)
 
 NOINLINE void finish_prev_slow(struct g *prev)
 {
-	if (likely(prev->commit == commit_ended))
-		g_free_local(m_self(), prev);
-	else if (unlikely(!prev->commit(prev, prev->commit_arg)))
+	if (unlikely(!prev->commit(prev, prev->commit_arg)))
 		commit_yield(prev, NULL);
 }
 
