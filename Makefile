@@ -44,6 +44,7 @@ help:
 	@echo "                on epoll, libuv, Go, Tokio and nginx: build/bench.json;"
 	@echo "                BENCH=yield,ring IMPL=libgr,go ROUNDS=5 BENCH_FORMAT=go (docs/benchmarks.md)"
 	@echo "make bench-structs   what its shared structures cost, beside a mutex of pthreads'"
+	@echo "make models     six schedulers side by side, a table of ticks"
 	@echo "make bench-kmod what the module costs, beside futexes and pipes: build/bench-kmod.json"
 	@echo "make kmod       gr.ko for the running kernel, or KDIR=..."
 	@echo "make install    DESTDIR= PREFIX=/usr/local"
@@ -100,6 +101,12 @@ $(B)/examples/httpd $(B)/examples/kv $(B)/examples/tls: include/gr.h $(B)/libgr.
 $(B)/examples/%: examples/%.c $(B)/libgr.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(B)/libgr.a $(LDFLAGS) $(LIBS)
+
+# reaches the library's inside, as the tests do
+$(B)/grmodels: $(wildcard tools/grmodels/*.[ch]) include/gr.h $(B)/libgr-test.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) -o $@ $(filter %.c,$^) $(B)/libgr-test.a \
+		$(LDFLAGS) $(LIBS)
 
 # the README's program, for tests/vm/tracing.sh
 $(B)/taste: README.md $(B)/libgr.a
@@ -247,6 +254,9 @@ bench-structs: build/bench/structs
 setup-bench:
 	@tools/setup.sh bench
 
+models: $(B)/grmodels
+	@$(B)/grmodels
+
 bench-kmod: setup-run
 	@$(MAKE) --no-print-directory -s $(addprefix build/bench/,roundtrip handoff storm getppid)
 	@tests/bench/kmod.sh
@@ -308,7 +318,7 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: model bench setup-bench bench-kmod bench-structs build-unit build-tests build-migrate build-tsan print-tsan \
+.PHONY: model models bench setup-bench bench-kmod bench-structs build-unit build-tests build-migrate build-tsan print-tsan \
 	print-tsan-epoll print-epoll print-unit print-ktests all help run check check-all test test-vm \
 	lint kmod install clean setup setup-run setup-all
 .SECONDARY:
