@@ -27,9 +27,9 @@
 #include "limits.h"
 #include "work.h"
 
-#define QUIET (1 * GR_SEC)
-#define LOOK_MS 250
-#define LOOKS 8
+#define QUIET (GR_SEC / 2)
+#define LOOK_MS 100
+#define LOOKS 12
 #define LIMIT (120 * GR_SEC) /* a cell that takes longer is given up */
 
 struct conf conf;

@@ -231,8 +231,12 @@ static struct g *find(struct thread *t)
 	struct g *g = NULL;
 	bool inherit;
 
-	if (!(++t->turns % GLOBAL_EVERY))
+	/* what comes from outside must not wait for ever behind those that yield */
+	if (!(++t->turns % GLOBAL_EVERY)) {
+		if (poll_claim(false))
+			put_list(t, poll_wait(false));
 		g = globq_get_local(t->p, 1);
+	}
 	if (!g)
 		g = runq_get_local(t->p, &inherit);
 	if (!g)

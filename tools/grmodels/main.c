@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * main.c - grmodels: the same programs on six schedulers, side by side.
+ * main.c - grmodels: the same programs on six schedulers, side by side; docs/schedulers.md.
  *
  * Exit 0 measured, whatever the ticks; 1 a cell failed, or it was interrupted; 2 bad usage, or a
  * size that a limit refuses.

@@ -6,17 +6,22 @@
 #include "model.h"
 #include "work.h"
 
-#define TURNS 200000L
+#define TRY_NS (60 * GR_MS)
 #define TRIES 5
 
 static struct meet done;
-static long each;
+static _Atomic long turns;
+static _Atomic bool stop;
 
 static void yielder(void *unused)
 {
+	long n = 0;
+
 	(void)unused;
-	for (long i = 0; i < each; i++)
+	/* relaxed: it only has to be seen some time */
+	for (; !atomic_load_explicit(&stop, memory_order_relaxed); n++)
 		model->yield();
+	atomic_fetch_add(&turns, n);
 	meet_come(&done);
 }
 
@@ -25,22 +30,25 @@ static void once(double *best, double *percent)
 {
 	struct counters before, after;
 	long n = 2 * conf.procs;
-	double turns;
+	double per_ms;
 	int64_t ns;
 
-	each = TURNS / n;
 	atomic_store(&done.left, n);
+	atomic_store(&turns, 0);
+	atomic_store(&stop, false);
 	model->count(&before);
 	ns = gr_now();
 	for (long i = 0; i < n; i++)
 		spawn(yielder, NULL);
+	model->sleep(TRY_NS);
+	atomic_store(&stop, true);
 	meet_wait(&done);
 	ns = gr_now() - ns;
 	model->count(&after);
-	turns = (double)(each * n) * GR_MS / ns;
-	if (turns < *best)
+	per_ms = (double)atomic_load(&turns) * GR_MS / ns;
+	if (per_ms < *best)
 		return;
-	*best = turns;
+	*best = per_ms;
 	*percent = 100 * (after.lock_ns - before.lock_ns) / ns / conf.procs;
 }
 

@@ -71,8 +71,12 @@ static void text(const struct cell *of, int nr, char *buf, size_t n)
 	double bytes = 0, ns = 0;
 	const struct cell *c = last_with(of, nr, "bytes", &bytes);
 
-	if (c && cell_figure(c, "create_ns", &ns))
-		snprintf(buf, n, "%ld: %.1fK %.1fus", c->size, bytes / 1024, ns / 1000);
+	if (!c || !cell_figure(c, "create_ns", &ns))
+		return;
+	if (c->size < MANY)
+		snprintf(buf, n, "%ld: %.1fK %.0fus", c->size, bytes / 1024, ns / 1000);
+	else
+		snprintf(buf, n, "%ldk: %.1fK %.0fus", c->size / 1000, bytes / 1024, ns / 1000);
 }
 
 static enum tick tick(const struct row *row, const struct cell *of)

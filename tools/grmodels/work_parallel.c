@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * work_parallel.c - do goroutines that compute run at the same time? As many as there are procs
- * wait for each other without calling anybody; each gives up when it has had a second of CPU time.
- * Then the same number computes, beside one that computes alone.
+ * wait for each other without calling anybody; each gives up when it has had half a second of CPU
+ * time. Then the same number computes, beside one that computes alone.
  */
 #include <time.h>
 
@@ -35,7 +35,7 @@ static void together(void *unused)
 
 	(void)unused;
 	see(atomic_fetch_add(&inside, 1) + 1);
-	while (atomic_load(&most) < conf.procs && thread_cpu() - begin < GR_SEC)
+	while (atomic_load(&most) < conf.procs && thread_cpu() - begin < GR_SEC / 2)
 		;
 	atomic_fetch_sub(&inside, 1);
 	meet_come(&done);
