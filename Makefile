@@ -44,7 +44,7 @@ help:
 	@echo "                on epoll, libuv, Go, Tokio and nginx: build/bench.json;"
 	@echo "                BENCH=yield,ring IMPL=libgr,go ROUNDS=5 BENCH_FORMAT=go (docs/benchmarks.md)"
 	@echo "make bench-structs   what its shared structures cost, beside a mutex of pthreads'"
-	@echo "make models     six schedulers side by side, a table of ticks"
+	@echo "make models     six schedulers side by side, a table of ticks: docs/schedulers.md"
 	@echo "make bench-kmod what the module costs, beside futexes and pipes: build/bench-kmod.json"
 	@echo "make kmod       gr.ko for the running kernel, or KDIR=..."
 	@echo "make install    DESTDIR= PREFIX=/usr/local"
@@ -228,10 +228,10 @@ kmod:
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/build/kmod/kmod modules
 	@cp build/kmod/kmod/gr.ko build/kmod/gr.ko
 
-test: $(UNIT) all
+test: $(UNIT) $(B)/grmodels all
 	@$(MAKE) --no-print-directory -s DEBUG=1 build-debug/unit/debug_test
 	@KV_ROUNDS=10 tests/host.sh unit 60 $(UNIT) tests/readme.sh tests/docs.sh tests/report.sh tests/httpd.sh \
-		tests/kv.sh tests/tls.sh tests/bench/smoke.py; \
+		tests/kv.sh tests/tls.sh tests/models.sh tests/bench/smoke.py; \
 		tests/host.sh misuse 60 build-debug/unit/debug_test; \
 		tests/tap.py build/unit.tap build/misuse.tap
 
@@ -284,7 +284,7 @@ print-tsan:
 print-tsan-epoll:
 	@echo $(TSAN_EPOLL_UNIT)
 
-build-tests: $(UNIT) $(KTESTS) $(B)/taste $(B)/unit/idle10k build/bench/structs
+build-tests: $(UNIT) $(KTESTS) $(B)/taste $(B)/unit/idle10k build/bench/structs $(B)/grmodels
 
 print-unit:
 	@echo $(UNIT)

@@ -37,7 +37,7 @@ tests/model/run.sh > build/model.log 2>&1 &
 step "unit tests on this machine"
 tests/host.sh unit 120 "${UNIT[@]}"
 tests/host.sh system 120 tests/readme.sh tests/docs.sh tests/report.sh tests/httpd.sh tests/kv.sh \
-    tests/tls.sh build/unit/idle10k tests/bench/smoke.py
+    tests/tls.sh tests/models.sh build/unit/idle10k tests/bench/smoke.py
 step "... without io_uring"
 GR_NETPOLL=epoll tests/host.sh unit-epoll 120 "${EPOLL[@]}" tests/httpd.sh tests/tls.sh \
     build/unit/idle10k
