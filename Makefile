@@ -44,7 +44,8 @@ help:
 	@echo "                on epoll, libuv, Go, Tokio and nginx: build/bench.json;"
 	@echo "                BENCH=yield,ring IMPL=libgr,go ROUNDS=5 BENCH_FORMAT=go (docs/benchmarks.md)"
 	@echo "make bench-structs   what its shared structures cost, beside a mutex of pthreads'"
-	@echo "make models     six schedulers side by side, a table of ticks: docs/schedulers.md"
+	@echo "make models     six schedulers side by side, a table of ticks, and charts in build/models:"
+	@echo "                docs/schedulers.md"
 	@echo "make bench-kmod what the module costs, beside futexes and pipes: build/bench-kmod.json"
 	@echo "make kmod       gr.ko for the running kernel, or KDIR=..."
 	@echo "make install    DESTDIR= PREFIX=/usr/local"
@@ -255,7 +256,7 @@ setup-bench:
 	@tools/setup.sh bench
 
 models: $(B)/grmodels
-	@$(B)/grmodels
+	@$(B)/grmodels --plot $(B)/models
 
 bench-kmod: setup-run
 	@$(MAKE) --no-print-directory -s $(addprefix build/bench/,roundtrip handoff storm getppid)

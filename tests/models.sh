@@ -87,6 +87,15 @@ check "interrupted: what was measured is printed" bash -c "
     kill -INT \$p; wait \$p; [ \$? = 1 ] && cat '$T/cut' '$T/err' &&
     grep -q '^switch,N:1,2000,measured' '$T/cut' && grep -q '^syscall,N:1,4,not run' '$T/cut' &&
     grep -q interrupted '$T/err'"
+# one that is not found is said before anything runs; else there are charts
+check "--plot without gnuplot is refused" sh -c "! PATH=/none '$GRMODELS' --plot '$T/plot' > '$T/out' 2> '$T/err' &&
+    /bin/grep -q 'needs gnuplot' '$T/err'"
+check "--plot in a place where nothing can be made, too" refused No.such.file --plot "$T/none/plot"
+if command -v gnuplot > /dev/null; then
+    check "--plot draws charts" sh -c "timeout 60 '$GRMODELS' --model N:1,stealing,M:P:N --workload create,steal \
+        --short --plot '$T/plot' > '$T/out' 2>&1; cat '$T/out'
+        grep -q '<title>Gnuplot' '$T/plot/create.svg' && grep -q 'M:P:N' '$T/plot/steal.svg'"
+fi
 check "grmodels limits: names and answers" sh -c "'$GRMODELS' limits > '$T/limits' && cat '$T/limits' &&
     grep -q threads-max '$T/limits' && grep -q pid_max '$T/limits' && grep -q 'one program can have' '$T/limits'"
 check "--json is JSON, with a tick or a reason for each cell" sh -c "timeout 60 '$GRMODELS' --model N:1,1:1 \

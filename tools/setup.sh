@@ -70,6 +70,7 @@ ca-certificates  apt over https
 TEST_PACKAGES="
 clang            the second compiler
 lld              links what it optimises as a whole
+gnuplot-nox      charts of tools/grmodels
 valgrind         knows goroutine stacks by its header; a test runs under it
 sparse           checks the module
 coccinelle       does so with the kernel's own semantic patches

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "limits.h"
+#include "plot.h"
 #include "report.h"
 
 const struct model *const models[] = { &one_to_one,  &n_to_one, &pool,	  &shared_queue,
@@ -26,6 +27,7 @@ static struct {
 	int nr_works;
 	bool quick, json, csv;
 	long size;
+	const char *plot; /* folder of charts */
 } want;
 
 static volatile bool stopped;
@@ -52,6 +54,7 @@ static void help(FILE *f)
 		   "  --size N                one size instead of the workload's own\n"
 		   "  --short                 small sizes, seconds in all\n"
 		   "  --json, --csv           everything that was measured, instead of the table\n"
+		   "  --plot DIR              charts in SVG, by gnuplot\n"
 		   "  limits                  how many threads and goroutines there can be\n"
 		   "SIGQUIT (Ctrl-\\) prints what the goroutines do now. Models:");
 	for (int i = 0; i < nr_models; i++)
@@ -140,6 +143,7 @@ static void take_options(int argc, char **argv)
 		{ "procs", required_argument, NULL, 'p' },
 		{ "threads", required_argument, NULL, 't' },
 		{ "size", required_argument, NULL, 'n' },
+		{ "plot", required_argument, NULL, 'o' },
 		{ "short", no_argument, NULL, 's' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "csv", no_argument, NULL, 'c' },
@@ -156,6 +160,7 @@ static void take_options(int argc, char **argv)
 		case 'p': conf.procs = (int)number("procs", optarg, 256); break;
 		case 't': conf.max_threads = (int)number("threads", optarg, 10000); break;
 		case 'n': want.size = number("size", optarg, LONG_MAX / 65536); break;
+		case 'o': want.plot = optarg; break;
 		case 's': want.quick = true; break;
 		case 'j': want.json = true; break;
 		case 'c': want.csv = true; break;
@@ -266,6 +271,8 @@ int main(int argc, char **argv)
 		make_row(&rows[i], want.works[i]);
 		check_size(&rows[i]);
 	}
+	if (want.plot && !plot_begin(want.plot))
+		return 2;
 	sigaction(SIGINT, &(struct sigaction){ .sa_handler = on_interrupt }, NULL);
 	sigaction(SIGQUIT, &(struct sigaction){ .sa_handler = on_quit, .sa_flags = SA_RESTART },
 		  NULL);
@@ -273,6 +280,8 @@ int main(int argc, char **argv)
 		good &= run_row(&rows[i], i, want.nr_works);
 	progress("");
 	(want.json ? report_json : want.csv ? report_csv : report_table)(rows, want.nr_works);
+	if (want.plot)
+		good &= plot_all(want.plot, rows, want.nr_works);
 	if (stopped)
 		fprintf(stderr, "grmodels: interrupted: this is what was measured so far\n");
 	return good && !stopped ? 0 : 1;
