@@ -9,6 +9,9 @@
  * The queue belongs to the thread, so a blocked or idle thread's queue has to be looked at as well:
  * the way of a thief gets longer with each thread. That is what the P of model 6 is for.
  *
+ * Accepted: while a thread only looks at the network, another one that runs out of work sleeps
+ * instead of waiting there. If the first one then computes, what comes in waits for it.
+ *
  * No lost wake-up. put() queues, F1, looks at the tokens; idle() gives its token back, F2, looks at
  * the queues. Forbidden: no token seen, no work seen. Both are seq_cst fences.
  */
@@ -251,11 +254,10 @@ static struct g *find(struct thread *t)
 static struct gor *next(struct worker *w)
 {
 	struct thread *t = container_of(w, struct thread, w);
+	bool came = !t->token || !t->turns; /* or it is new */
 	struct g *g = NULL;
 
-	bool came = !t->token;
-
-	if (came)
+	if (!t->token)
 		sleep_idle(t);
 	for (; !(g = find(t)); came = true)
 		idle(t);

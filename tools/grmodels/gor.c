@@ -101,15 +101,11 @@ NOINLINE struct gor *gor_new(void (*fn)(void *), void *arg, bool stacks)
 	return g;
 }
 
-NOINLINE void gor_free(struct gor *g)
+/* all but so many of this thread's go to the others */
+static void spill(int keep)
 {
-	gor_state(g, ST_DEAD, WHY_NONE);
-	g->g.next = mine.list;
-	mine.list = &g->g;
-	if (++mine.n < 2 * KEEP)
-		return;
 	lock_acquire(&lock);
-	for (; mine.n > KEEP; mine.n--) {
+	for (; mine.n > keep; mine.n--) {
 		struct g *one = mine.list;
 
 		mine.list = one->next;
@@ -117,6 +113,20 @@ NOINLINE void gor_free(struct gor *g)
 		free_list = one;
 	}
 	lock_release(&lock);
+}
+
+NOINLINE void gor_free(struct gor *g)
+{
+	gor_state(g, ST_DEAD, WHY_NONE);
+	g->g.next = mine.list;
+	mine.list = &g->g;
+	if (++mine.n == 2 * KEEP)
+		spill(KEEP);
+}
+
+void gor_thread_end(void)
+{
+	spill(0);
 }
 
 /* relaxed: for who looks from outside only */

@@ -52,6 +52,8 @@ static inline struct gor *glist_pop(struct glist *l)
 /* NULL: no memory. stacks: each goes with the promise of a stack (stack.h). Any thread. */
 struct gor *gor_new(void (*fn)(void *), void *arg, bool stacks);
 void gor_free(struct gor *g);
+/* the calling thread ends: what it kept goes to the others */
+void gor_thread_end(void);
 /* the one that the calling thread runs */
 struct gor *gor_self(void);
 void gor_set_self(struct gor *g);

@@ -14,6 +14,7 @@ static _Atomic long started;
 static void *body(void *g)
 {
 	thread_run(g);
+	gor_thread_end();
 	return NULL;
 }
 
