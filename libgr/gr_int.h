@@ -67,6 +67,13 @@ static inline uint64_t cpu_cycles(void)
 #endif
 }
 
+/* Bring the cache line of p, which may be any address. gcc drops a loop that does only this. */
+static inline void prefetch(const void *p)
+{
+	__builtin_prefetch(p);
+	__asm__ volatile("" : : "r"(p));
+}
+
 /* a field that another thread, or the kernel, may write at any time: a plain load or store */
 #define PEEK(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define POKE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
@@ -189,10 +196,11 @@ struct timer_at { /* in the heap */
 	int64_t when;
 	uint32_t slot;
 };
-struct timer_slot {
-	struct timer *t;
-	int32_t index; /* in the heap; of a free slot the link of the list */
+union timer_slot {
+	struct timer *t; /* NULL: it will not fire, its entry is still in the heap */
+	intptr_t next;	 /* of a free slot: the link of the list */
 };
+#define TIMER_BATCH 32 /* timers that one look fires at most */
 struct timer {
 	int64_t when;	       /* absolute ns */
 	struct p *_Atomic p;   /* whose heap; set by timer_add */
@@ -247,8 +255,11 @@ struct p {
 	/* timer_lock */
 	struct lock timer_lock;
 	struct timer_at *heap;
-	struct timer_slot *slots;
-	int nr_timers, cap_timers; /* of both */
+	union timer_slot *slots;
+	int nr_timers;	/* armed */
+	int nr_heap;	/* entries; some may be of timers that will not fire */
+	int cap_timers; /* of both tables */
+	int purge_at;	/* I2 of timer.c: the search for those has come down to here */
 	int nr_slots;		   /* that were ever in use */
 	int32_t slot_free;	   /* list of those that are free: number + 1, 0 none */
 	_Atomic int64_t timer_next;

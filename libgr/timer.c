@@ -7,12 +7,19 @@
  * Callers: inside rt_enter(). add: the holder of a P. add_to: a plain thread too (ticker.c). del:
  * the one who added, from any thread. run: the holder and thieves. next: anybody.
  * Invariants:
- *   I1 heap[(i - 1) / 4].when <= heap[i].when, slots[heap[i].slot].index == i, and t->slot is its
- *      timer's slot; slot -1: not in a heap. The heap has deadlines and slot numbers, not timers:
- *      those lie on stacks that nobody has touched for long, and sifting would touch ten.
- *   I2 p->timer_next is the top's deadline, INT64_MAX (or 0, in a fresh P) when there is none;
- *      p->q->pending counts every armed timer. Both written under p->timer_lock.
- *   I3 fire() runs under p->timer_lock after its timer has left the heap; the timer is not
+ *   I1 heap[(i - 1) / 4].when <= heap[i].when. The heap has deadlines and slot numbers, not
+ *      timers: those lie on stacks that nobody has touched for long, and sifting would touch ten.
+ *      slots[t->slot].t == t while t is armed, else t->slot is -1.
+ *   I2 An entry does not know where it is in the heap: to keep that up would cost a write to a
+ *      cold line for each level that one moves. So timer_del() only clears the slot, and its
+ *      entry is dead. purge() looks for such entries, at PURGE for each timer that is deleted:
+ *      it has been everywhere when a quarter as many were deleted as there are entries. So not
+ *      much more than that can be dead, and nobody has to clean up all at once.
+ *   I3 p->timer_next is the top's deadline, INT64_MAX (or 0, in a fresh P) when there is none.
+ *      The top is not dead, but where more than DROP lay dead beneath the last one: then it is
+ *      too early, and who comes for it drops some more. p->q->pending and nr_timers count every
+ *      armed timer. All written under p->timer_lock.
+ *   I4 fire() runs under p->timer_lock after its timer has left the heap; the timer is not
  *      touched afterwards, goroutines are made ready after the lock was released. So when
  *      timer_del() returns the memory of the timer is the caller's again. The exception is a
  *      timer with post() whose fire() returned NULL: it must stay until post() has run (ticker.c,
@@ -29,14 +36,14 @@
 #include "gr_int.h"
 
 #define FIRST_CAP 256 /* two pages */
-#define BATCH 32      /* timers that one look fires at most */
+#define PURGE 4	      /* I2 */
+#define DROP 64	      /* I3 */
 /* heap[1] begins a cache line, and so does every group of four children */
 #define HEAP_PAD (CACHELINE - sizeof(struct timer_at))
 
-static void place(struct p *p, int i, struct timer_at at)
+static bool dead(struct p *p, int i)
 {
-	p->heap[i] = at;
-	p->slots[at.slot].index = i;
+	return !p->slots[p->heap[i].slot].t;
 }
 
 static void sift_up(struct p *p, int i)
@@ -44,40 +51,54 @@ static void sift_up(struct p *p, int i)
 	struct timer_at at = p->heap[i];
 
 	while (i > 0 && at.when < p->heap[(i - 1) / 4].when) {
-		place(p, i, p->heap[(i - 1) / 4]);
+		p->heap[i] = p->heap[(i - 1) / 4];
 		i = (i - 1) / 4;
 	}
-	place(p, i, at);
+	p->heap[i] = at;
 }
 
-/* index of i's earliest child, or -1 */
-static int first_child(struct p *p, int i)
+/* The grandchildren of i are four lines in a row, and one of them is needed next. */
+static inline void prefetch_below(struct p *p, int i)
 {
-	int lo = 4 * i + 1, best = lo;
+	struct timer_at *at = p->heap + 4 * (4 * (size_t)i + 1) + 1;
 
-	if (lo >= p->nr_timers)
-		return -1;
-	for (int c = lo + 1; c < lo + 4 && c < p->nr_timers; c++)
-		if (p->heap[c].when < p->heap[best].when)
-			best = c;
-	return best;
+	for (int line = 0; line < 4; line++)
+		prefetch(at + 4 * line);
 }
 
-static void sift_down(struct p *p, int i)
+/* index of i's earliest child, all four are there; no branches: nobody could predict them */
+static inline int first_of_four(struct p *p, int i)
 {
-	struct timer_at at = p->heap[i];
-	int c;
+	struct timer_at *c = p->heap + 4 * i + 1;
+	int left = c[1].when < c[0].when, right = 2 + (c[3].when < c[2].when);
 
-	while ((c = first_child(p, i)) >= 0 && p->heap[c].when < at.when) {
-		place(p, i, p->heap[c]);
+	return 4 * i + 1 + (c[right].when < c[left].when ? right : left);
+}
+
+/* Fill the hole at i with the earliest from below, level by level; where the hole is then. */
+static int sink_hole(struct p *p, int i)
+{
+	int c, best;
+
+	while (4 * i + 4 < p->nr_heap) {
+		prefetch_below(p, i);
+		c = first_of_four(p, i);
+		p->heap[i] = p->heap[c];
 		i = c;
 	}
-	place(p, i, at);
+	best = 4 * i + 1;
+	if (best >= p->nr_heap)
+		return i;
+	for (c = best + 1; c < p->nr_heap; c++)
+		if (p->heap[c].when < p->heap[best].when)
+			best = c;
+	p->heap[i] = p->heap[best];
+	return best;
 }
 
 static void publish(struct p *p)
 {
-	int64_t next = p->nr_timers ? p->heap[0].when : INT64_MAX;
+	int64_t next = p->nr_heap ? p->heap[0].when : INT64_MAX;
 
 	/* relaxed: only holders of timer_lock write it */
 	if (atomic_load_explicit(&p->timer_next, memory_order_relaxed) != next)
@@ -118,7 +139,7 @@ static int32_t get_slot(struct p *p, struct timer *t)
 	int32_t slot = p->slot_free - 1;
 
 	if (slot >= 0)
-		p->slot_free = p->slots[slot].index;
+		p->slot_free = (int32_t)p->slots[slot].next;
 	else
 		slot = p->nr_slots++;
 	p->slots[slot].t = t;
@@ -127,7 +148,7 @@ static int32_t get_slot(struct p *p, struct timer *t)
 
 static void put_slot(struct p *p, int32_t slot)
 {
-	p->slots[slot].index = p->slot_free;
+	p->slots[slot].next = p->slot_free;
 	p->slot_free = slot + 1;
 }
 
@@ -137,40 +158,84 @@ static void count_pending(struct p *p, int n)
 	__atomic_fetch_add(&p->q->pending, (uint32_t)n, __ATOMIC_RELAXED);
 }
 
-static void take_out(struct p *p, struct timer *t)
+/*
+ * The entry at i goes, its slot stays. The last one takes its place: it belongs near the bottom, so the hole goes
+ * there without a look at it.
+ */
+static void remove_at(struct p *p, int i)
 {
-	int i = p->slots[t->slot].index;
-	struct timer_at last;
+	struct timer_at last = p->heap[--p->nr_heap];
 
-	p->nr_timers--;
-	last = p->heap[p->nr_timers];
-	put_slot(p, t->slot);
-	t->slot = -1;
-	if (i == p->nr_timers)
+	if (i == p->nr_heap)
 		return;
-	place(p, i, last);
-	sift_down(p, i);
-	sift_up(p, p->slots[last.slot].index);
+	i = sink_hole(p, i);
+	p->heap[i] = last;
+	sift_up(p, i);
+}
+
+static void take_out(struct p *p, int i)
+{
+	uint32_t slot = p->heap[i].slot;
+
+	remove_at(p, i);
+	put_slot(p, (int32_t)slot);
+}
+
+/* The few entries before the cursor; it goes round. I2 */
+static void purge(struct p *p)
+{
+	for (int n = 0; n < PURGE && p->nr_heap > p->nr_timers; n++) {
+		if (p->purge_at <= 0 || p->purge_at > p->nr_heap)
+			p->purge_at = p->nr_heap;
+		if (dead(p, --p->purge_at))
+			take_out(p, p->purge_at);
+	}
+}
+
+/* Some timers are armed no more: the top shall be one that is. I3 */
+static void settle(struct p *p)
+{
+	if (!p->nr_timers) {
+		p->nr_heap = p->nr_slots = p->slot_free = 0;
+		return;
+	}
+	for (int n = 0; n < DROP && dead(p, 0); n++)
+		take_out(p, 0);
+}
+
+/* t will not fire. Its entry goes at once if it is the last one, as that of a short wait is. */
+static void forget(struct p *p, struct timer *t)
+{
+	p->slots[t->slot].t = NULL;
+	p->nr_timers--;
+	if (p->heap[p->nr_heap - 1].slot == (uint32_t)t->slot)
+		take_out(p, p->nr_heap - 1);
+	else
+		purge(p);
+	t->slot = -1;
+	settle(p);
 }
 
 void timer_add_to(struct p *p, struct timer *t, int64_t when)
 {
+	uint32_t slot;
 	bool first;
 
 	if (when < 1)
 		when = 1; /* 0 would read as "none" in timer_next */
 	lock_acquire(&p->timer_lock);
 	GR_CHECK(t->slot == -1);
-	if (p->nr_timers == p->cap_timers)
+	if (p->nr_heap == p->cap_timers)
 		grow(p);
 	t->when = when;
 	/* relaxed: read by timer_del(), which the owner calls, and he synchronised with us */
 	atomic_store_explicit(&t->p, p, memory_order_relaxed);
 	t->slot = get_slot(p, t);
-	place(p, p->nr_timers, (struct timer_at){ when, (uint32_t)t->slot });
+	slot = (uint32_t)t->slot;
+	p->heap[p->nr_heap] = (struct timer_at){ when, slot };
+	sift_up(p, p->nr_heap++);
 	p->nr_timers++;
-	sift_up(p, p->nr_timers - 1);
-	first = p->slots[t->slot].index == 0;
+	first = p->heap[0].slot == slot;
 	count_pending(p, 1);
 	publish(p);
 	lock_release(&p->timer_lock);
@@ -197,7 +262,7 @@ bool timer_del(struct timer *t)
 	lock_acquire(&p->timer_lock);
 	armed = t->slot >= 0;
 	if (armed) {
-		take_out(p, t);
+		forget(p, t);
 		count_pending(p, -1);
 		publish(p);
 	}
@@ -205,42 +270,74 @@ bool timer_del(struct timer *t)
 	return armed;
 }
 
+/*
+ * Those that are due leave the heap, into due[]. The memory they lie on has been cold for long. It
+ * is asked for in a loop of its own: the CPU waits for many lines at once, if not much else is done
+ * between.
+ */
+static int take_due(struct p *p, int64_t now, struct timer **due)
+{
+	uint32_t slots[TIMER_BATCH];
+	int n = 0, nr = 0;
+
+	while (p->nr_heap && p->heap[0].when <= now && n < TIMER_BATCH) {
+		slots[n++] = p->heap[0].slot;
+		remove_at(p, 0);
+	}
+	for (int i = 0; i < n; i++) {
+		struct timer *t = p->slots[slots[i]].t;
+
+		put_slot(p, (int32_t)slots[i]);
+		if (!t)
+			continue;
+		prefetch(t);
+		prefetch((char *)t - CACHELINE); /* what fire() needs, as a rule */
+		due[nr++] = t;
+	}
+	p->nr_timers -= nr;
+	for (int i = 0; i < nr; i += PURGE)
+		purge(p);
+	settle(p);
+	return nr;
+}
+
+static struct g *chain(struct g **gs, int n)
+{
+	for (int i = 0; i < n; i++)
+		gs[i]->next = i + 1 < n ? gs[i + 1] : NULL; /* parked and claimed: ours */
+	return gs[0];
+}
+
 int timers_run(struct p *p, int64_t now)
 {
-	struct timer *posts = NULL, **post_end = &posts;
-	struct g *list = NULL, **end = &list, *g;
-	int fired = 0, ready = 0;
+	struct timer *posts = NULL, **post_end = &posts, *due[TIMER_BATCH];
+	struct g *ready[TIMER_BATCH], *g;
+	int fired, nr_ready = 0;
 
 	if (timers_next(p) > now)
 		return 0;
 	lock_acquire(&p->timer_lock);
 	/* the rest when these have run: who fires thousands has lost the first ones from the cache */
-	while (p->nr_timers && p->heap[0].when <= now && fired < BATCH) {
-		struct timer *t = p->slots[p->heap[0].slot].t;
+	fired = take_due(p, now, due);
+	for (int i = 0; i < fired; i++) {
+		struct timer *t = due[i];
 
-		take_out(p, t);
-		if (p->nr_timers) /* it lies on a stack that has been cold for long */
-			__builtin_prefetch(p->slots[p->heap[0].slot].t);
-		fired++;
+		t->slot = -1;
 		g = t->fire(t);
-		if (t->post && !g) { /* *t stays until post() has run, I3 */
+		if (g) {
+			ready[nr_ready++] = g;
+		} else if (t->post) { /* *t stays until post() has run, I4 */
 			t->post_next = NULL;
 			*post_end = t;
 			post_end = &t->post_next;
 		}
-		if (!g)
-			continue;
-		g->next = NULL; /* parked and claimed: ours */
-		*end = g;
-		end = &g->next;
-		ready++;
 	}
 	count_pending(p, -fired);
 	publish(p);
 	lock_release(&p->timer_lock);
 	atomic_fetch_add_explicit(&p->nr_fired, fired, memory_order_relaxed);
-	if (ready)
-		g_ready_list(list, ready);
+	if (nr_ready)
+		g_ready_list(chain(ready, nr_ready), nr_ready);
 	while (posts) {
 		struct timer *t = posts;
 
@@ -263,9 +360,11 @@ int64_t timers_next(struct p *p)
  */
 void timers_fini(struct p *p)
 {
-	for (int i = 0; i < p->nr_timers; i++) {
+	for (int i = 0; i < p->nr_heap; i++) {
 		struct timer *t = p->slots[p->heap[i].slot].t;
 
+		if (!t)
+			continue;
 		t->slot = -1;
 		atomic_store_explicit(&t->p, NULL, memory_order_relaxed);
 	}
@@ -276,6 +375,6 @@ void timers_fini(struct p *p)
 	}
 	p->heap = NULL;
 	p->slots = NULL;
-	p->nr_timers = p->cap_timers = p->nr_slots = p->slot_free = 0;
+	p->nr_timers = p->nr_heap = p->cap_timers = p->nr_slots = p->slot_free = 0;
 	publish(p);
 }

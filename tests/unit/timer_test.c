@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * timer_test.c - the heap of timers against a plain array, on a P of its own; del against run
- * from two threads; and gr_sleep() with many sleepers.
+ * timer_test.c - the heap of timers against a plain array, on a P of its own; many of them; many
+ * that are deleted; del against run from two threads; and gr_sleep() with many sleepers.
  */
 #include "gr_int.h"
 #include "mix.h"
@@ -33,14 +33,20 @@ static uint32_t rnd(void)
 	return x ^= x << 5;
 }
 
+/* order, slots, and how many entries are those of deleted timers */
 static bool heap_ok(void)
 {
-	for (int i = 0; i < proc.nr_timers; i++)
-		if (proc.slots[proc.heap[i].slot].index != i ||
-		    proc.slots[proc.heap[i].slot].t->when != proc.heap[i].when ||
+	int live = 0;
+
+	for (int i = 0; i < proc.nr_heap; i++) {
+		struct timer *t = proc.slots[proc.heap[i].slot].t;
+
+		live += t != NULL;
+		if ((t && (t->slot != (int32_t)proc.heap[i].slot || t->when != proc.heap[i].when)) ||
 		    (i && proc.heap[(i - 1) / 4].when > proc.heap[i].when))
 			return false;
-	return true;
+	}
+	return live == proc.nr_timers && proc.nr_heap <= 2 * live + 64;
 }
 
 /* what the model says: the earliest armed deadline, and how many are armed */
@@ -98,7 +104,7 @@ static void heap_follows_model(void)
 		bad_pending += model(&next) != (int)hint.pending;
 		bad_next += timers_next(&proc) != next || (next <= now && next != INT64_MAX);
 	}
-	tap_ok(!bad_heap, "heap order holds");
+	tap_ok(!bad_heap, "heap order holds, slots are right, not many dead entries");
 	tap_ok(!bad_next, "the published deadline is the earliest one, and not overdue");
 	tap_ok(!bad_pending, "pending counts armed timers");
 	tap_ok(!bad_del, "del says true once");
@@ -126,6 +132,108 @@ static void odd_deadlines(void)
 	tap_ok(timer_del(t) && timers_next(&proc) == 9, "del of the earliest publishes the next");
 	timers_fini(&proc);
 	tap_ok(timers_next(&proc) == INT64_MAX && !hint.pending, "fini forgets what is armed");
+}
+
+/* ---- many ---- */
+
+#define MANY 100000
+#define HOUR (3600 * GR_SEC)
+
+static struct timer *many;
+static int many_fired, many_wrong;
+static int64_t many_now;
+
+static struct g *fire_many(struct timer *t)
+{
+	many_fired++;
+	many_wrong += t->when < last_when || t->when > many_now;
+	last_when = t->when;
+	return NULL;
+}
+
+static void arm_many(int n, int64_t from, int64_t range)
+{
+	for (int i = 0; i < n; i++) {
+		timer_init(&many[i], fire_many);
+		timer_add_to(&proc, &many[i],
+			     from + (int64_t)(((uint64_t)rnd() << 32 | rnd()) % (uint64_t)range));
+	}
+	many_fired = many_wrong = 0;
+	last_when = 0;
+}
+
+/* as an idle P does: again and again at the deadline that is published; how many times in vain */
+static int run_until_empty(void)
+{
+	int vain = 0;
+
+	while ((many_now = timers_next(&proc)) != INT64_MAX) {
+		int n = timers_run(&proc, many_now);
+
+		vain += !n;
+		many_wrong += n > TIMER_BATCH;
+	}
+	return vain;
+}
+
+static void many_in_order(void)
+{
+	arm_many(MANY, 1, 1000 * HOUR);
+	tap_ok(!run_until_empty() && many_fired == MANY && !many_wrong, "%d fire in order", MANY);
+	arm_many(MANY, 1, 300);
+	tap_ok(!run_until_empty() && many_fired == MANY && !many_wrong, "also in crowds");
+	arm_many(MANY / 10, GR_FOREVER - 1000, 1000);
+	tap_ok(timers_run(&proc, GR_FOREVER - 1001) == 0, "the far future does not fire early");
+	tap_ok(!run_until_empty() && many_fired == MANY / 10 && !many_wrong, "but fires");
+	arm_many(MANY / 10, -HOUR, HOUR);
+	tap_ok(timers_next(&proc) == 1, "the past is due");
+	tap_ok(!run_until_empty() && many_fired == MANY / 10, "and fires");
+}
+
+/* timeouts that are set and nearly never pass: dead entries must not pile up */
+static void many_deleted(void)
+{
+	int bad = 0, live = MANY / 10;
+
+	arm_many(live, 2 * HOUR, HOUR);
+	for (int i = 0; i < MANY; i++) {
+		struct timer *t = &many[i % live]; /* the one that was armed first */
+
+		bad += !timer_del(t);
+		timer_add_to(&proc, t, 3 * HOUR + i * GR_MS + rnd() % 8 * GR_MS);
+		bad += proc.nr_heap > 2 * live;
+	}
+	tap_ok(!bad && heap_ok(), "armed anew all the time, the heap stays small");
+	for (int i = live - 1; i > 0; i--)
+		bad += !timer_del(&many[i]);
+	tap_ok(!bad && heap_ok() && timers_next(&proc) == many[0].when,
+	       "all but one deleted: its deadline is published");
+	tap_ok(timer_del(&many[0]) && !proc.nr_heap && timers_next(&proc) == INT64_MAX,
+	       "the last one deleted: nothing is left");
+}
+
+/* between a timer and the next one were many, which are dead: nobody cleans up at once */
+static void dead_behind_the_top(void)
+{
+	const int dying = MANY / 10;
+	int vain;
+
+	arm_many(MANY, 3 * HOUR, HOUR);
+	timer_del(&many[0]);
+	timer_add_to(&proc, &many[0], 1);
+	for (int i = 1; i <= dying; i++) {
+		timer_del(&many[i]);
+		timer_add_to(&proc, &many[i], HOUR + i);
+	}
+	for (int i = 1; i <= dying; i++)
+		timer_del(&many[i]);
+	tap_ok(heap_ok() && (int)hint.pending == MANY - dying, "dead ones are not counted");
+	many_now = 1;
+	timers_run(&proc, 1);
+	tap_ok(many_fired == 1 && timers_next(&proc) > 1, "the one before them fires");
+	vain = run_until_empty();
+	tap_ok(many_fired == MANY - dying && !many_wrong, "those behind them fire, in order");
+	tap_ok(vain && vain <= dying / 64 + 1, "the dead are dropped in %d steps", vain);
 }
 
 /* ---- del against run ---- */
@@ -208,6 +316,11 @@ int main(void)
 {
 	heap_follows_model();
 	odd_deadlines();
+	many = calloc(MANY, sizeof(*many));
+	many_in_order();
+	many_deleted();
+	dead_behind_the_top();
+	free(many);
 	del_races_run();
 	tap_ok(gr_after(INT64_MAX) == GR_FOREVER, "gr_after saturates");
 	tap_ok(gr_after(INT64_MIN) != GR_NOW, "and never says GR_NOW");
