@@ -7,8 +7,8 @@
  *
  * A queue of pointers in chunks, not a list through the goroutines: with many of them each one's
  * first word is a cache miss and a TLB miss, and linking, walking and unlinking would
- * take it several times before it runs. Chunks come from mmap() (see timer.c for why not malloc())
- * and stay until the runtime ends.
+ * take it several times before it runs. Who takes a batch has the CPU fetch all of it at once.
+ * Chunks come from mmap() (see timer.c for why not malloc()) and stay until the runtime ends.
  */
 #include <sys/mman.h>
 
@@ -145,6 +145,7 @@ struct g *globq_get_local(struct p *p, int max)
 		batch[n++] = get_locked();
 	add_len(-n);
 	lock_release(&sched.globq_lock);
+	g_prefetch_all(batch, n);
 	for (int i = 1; i < n; i++)
 		runq_put_local(p, batch[i], false);
 	return n ? batch[0] : NULL;

@@ -303,6 +303,7 @@ static int take_due(struct p *p, int64_t now, struct timer **due)
 
 static struct g *chain(struct g **gs, int n)
 {
+	g_prefetch_all(gs, n);
 	for (int i = 0; i < n; i++)
 		gs[i]->next = i + 1 < n ? gs[i + 1] : NULL; /* parked and claimed: ours */
 	return gs[0];
