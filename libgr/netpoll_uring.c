@@ -83,11 +83,16 @@ static const char *missing(struct io_uring *ring)
 								      "IORING_REGISTER_SYNC_CANCEL";
 }
 
+/* Each time: since the last one the program may have given up the right to have rings. */
 static int uring_probe(char *why, size_t size)
 {
-	int ret = shared.ready ? 0 : ring_init(&shared.ring, 64, 128);
 	const char *lack;
+	int ret;
 
+	if (shared.ready)
+		io_uring_queue_exit(&shared.ring);
+	shared.ready = false;
+	ret = ring_init(&shared.ring, 64, 128);
 	if (ret == -ENOSYS || ret == -EPERM || ret == -EACCES) {
 		snprintf(why, size, "io_uring is switched off here (sysctl "
 			 "kernel.io_uring_disabled, or a sandbox)");
@@ -97,7 +102,7 @@ static int uring_probe(char *why, size_t size)
 		snprintf(why, size, "cannot set up an io_uring: error %d", -ret);
 		return ret;
 	}
-	lack = shared.ready ? NULL : missing(&shared.ring);
+	lack = missing(&shared.ring);
 	if (lack) {
 		io_uring_queue_exit(&shared.ring);
 		snprintf(why, size, "this kernel's io_uring has no %s; Linux 6.0 has all", lack);

@@ -96,12 +96,20 @@ static int one_sentence(const char *said, const char *about)
 	return end && !end[1] && strstr(said, about);
 }
 
+static int nothing(void *unused)
+{
+	(void)unused;
+	return 0;
+}
+
 int main(void)
 {
 	char said[512];
 	int ret;
 
 	tap_limit(60);
+	setenv("GR_NETPOLL", "auto", 1);
+	tap_ok(!gr_run(nothing, NULL, NULL), "a runtime before: what it found is not remembered");
 	ret = run_with("no such", said, sizeof(said));
 	tap_ok(ret == -EINVAL && one_sentence(said, "GR_NETPOLL=no such"), "a bad value: EINVAL, "
 	       "and one sentence that says so");
