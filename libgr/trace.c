@@ -67,21 +67,21 @@ static void print_sched(int64_t now)
 
 static unsigned long long count(_Atomic uint64_t *n)
 {
-	return atomic_load_explicit(n, memory_order_acquire); /* in this order */
+	return atomic_load_explicit(n, memory_order_relaxed); /* statistics */
 }
 
 static void print_io(int64_t now)
 {
 	for (int i = 0; i < sched.nr_procs; i++) {
 		struct p *p = &sched.procs[i];
-		/* the ends first: what ends has begun */
 		unsigned long long ended = count(&p->nr_io_ended), begun = count(&p->nr_io_begun);
 		struct line l = { .n = 0 };
 
 		add(&l, "IO %lldms: %s p=%d requests=%llu completions=%llu enters=%llu ",
 		    (long long)((now - trace.began) / GR_MS), netpoll->name, i, begun,
 		    count(&p->nr_io_results), count(&p->nr_enters));
-		add(&l, "pending=%llu at_once=%llu stolen=%llu\n", begun - ended,
+		/* an end may be seen before its begin */
+		add(&l, "pending=%llu at_once=%llu stolen=%llu\n", begun > ended ? begun - ended : 0,
 		    count(&p->nr_io_at_once), count(&p->nr_io_stolen));
 		fwrite(l.text, 1, l.n, stderr);
 	}
