@@ -446,8 +446,9 @@ int gr_tcp_port(int fd);
 int gr_accept(int fd, int64_t deadline);
 /*
  * A listener takes a listening socket over: its connections are accepted as they come, ahead of
- * the calls that want them (some 64; more, up to thousands, while all Ps compute). What nobody takes
- * is closed with it. Any number of goroutines may accept. -EINVAL NULL; -EBADF; -EMFILE; -ENOMEM: then fd stays the caller's. [any]
+ * the calls that want them (some 64; more, up to thousands, while all Ps compute). What nobody
+ * takes is closed with it. Any number of goroutines may accept. -EINVAL NULL; -EBADF; -EMFILE;
+ * -ENOMEM: then fd stays the caller's. [any]
  */
 struct gr_listener;
 int gr_listener_new(struct gr_listener **l, int fd);

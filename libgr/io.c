@@ -6,8 +6,8 @@
  * what would block, and everything that is not a socket, goes through the P's ring, where even
  * a file read does not hold a thread, or without io_uring to op_call.c. A receive that waited and got
  * less than it asked for has emptied the socket: this goroutine's next one does not try, nor does the
- * kernel before it is told that something came. That is a hint: data that is there already, as much as
- * SO_RCVLOWAT asks for, ends the kernel's wait at once, and what is no socket by then is read as
+ * kernel before it is told that something came. That is a hint: data that is there already, as
+ * much as SO_RCVLOWAT asks for, ends the kernel's wait at once, and what is no socket by then is read as
  * ever. Callers: goroutines.
  */
 #include <errno.h>

@@ -12,8 +12,8 @@
  * results overflowed, or because we cancelled it, when QUEUE_MAX connections wait here: more stay
  * in the kernel's queue, which knows how to refuse.
  *
- * Limits: QUEUE_MAX stops the kernel when somebody looks into the ring. While all Ps compute it goes
- * on, up to the size of the ring. When that overflows the last result is a connection, too, as of
+ * Limits: QUEUE_MAX stops the kernel when somebody looks into the ring. While all Ps compute it
+ * goes on, up to the size of the ring. When that overflows the last result is a connection, too, as of
  * Linux 6.8 and its stable series of February 2024; before, that connection was lost, and the
  * result a poll mask (195) that looks like a descriptor and that we cannot tell from one.
  *

@@ -24,8 +24,8 @@ struct multi {
 };
 
 /*
- * Of zeros, and a socket, which gets blocking mode; its owner may choose the other one: a request in a
- * ring does not go by it. -EBADF; -EMFILE, -ENFILE, -ENOMEM. Outside a section.
+ * Of zeros, and a socket, which gets blocking mode; its owner may choose the other one: a request in
+ * a ring does not go by it. -EBADF; -EMFILE, -ENFILE, -ENOMEM. Outside a section.
  */
 int multi_init(struct multi *m, int fd);
 /* A call that uses fd and end itself, outside a section. False: closed. */

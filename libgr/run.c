@@ -234,8 +234,8 @@ static int start(const struct gr_opts *opts)
 static struct m *ended_ms; /* joined; goroutines that were pinned still name them */
 
 /*
- * What libraries keep for a thread is destroyed in it only when it has left, and may use libgr: wait
- * up to ms until those that have left have ended. False: some have not; may be called again.
+ * What libraries keep for a thread is destroyed in it only when it has left, and may use libgr:
+ * wait up to ms until those that have left have ended. False: some have not; may be called again.
  */
 static bool join_threads(int ms)
 {
