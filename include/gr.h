@@ -554,7 +554,8 @@ ssize_t gr_recv(int fd, void *buf, size_t n, int flags, int64_t deadline);
  * With MSG_ZEROCOPY, which is for big buffers that go to another machine: all n bytes from where
  * they are, if that can be done and n is 32 KiB or more, else as without. The call returns when
  * nobody needs buf any more: TCP's peer has acknowledged what was sent, or the connection is gone;
- * also after the deadline, and when it is cancelled. It then says how much was sent.
+ * also after the deadline, and when it is cancelled. It then says how much was sent. It must be
+ * over before the runtime ends. Less than n also where so much memory may not be locked.
  */
 ssize_t gr_send(int fd, const void *buf, size_t n, int flags, int64_t deadline);
 ssize_t gr_recvmsg(int fd, struct msghdr *msg, int flags, int64_t deadline);

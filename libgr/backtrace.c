@@ -289,7 +289,7 @@ NO_SAN static size_t copy_stack(const struct g *g, struct trace_copy *c)
 
 	if (!s || (status != G_WAITING && status != G_RUNNABLE))
 		return 0;
-	/* NULL while it runs, sched.c */
+	/* NULL while it runs, take_turn() */
 	if (sp < (uintptr_t)s->lo || sp >= (uintptr_t)s || sp % sizeof(sp))
 		return 0;
 	n = (uintptr_t)s - sp < COPY_MAX ? (uintptr_t)s - sp : COPY_MAX;

@@ -4,7 +4,7 @@
  *
  * No lost wake-up. Two sides, one full fence each:
  *
- *	publisher (g_ready, gr_go)		idler
+ *	publisher (g_ready, gr_go, gr_yield)	idler
  *	  push the goroutine			  stop spinning / say that it polls or parks
  *	  F1 full fence				  F2 full fence
  *	  look for spinners and idle Ps		  look at all queues once more

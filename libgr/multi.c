@@ -3,8 +3,8 @@
  * multi.c - begin and end of an object that has a multishot request, and what becomes of it when a
  * runtime ends.
  *
- * Not here: what is asked for, and who gets the results (listener.c, receiver.c).
- * Callers: these two. multis_*: run.c, netpoll_uring.c.
+ * Not here: what is asked for, and who gets the results (listener.c, the only caller yet).
+ * multis_*: run.c, netpoll_uring.c.
  *
  * Invariants:
  *   I1 while armed, *m and m->p stay: closing waits for the last result.
@@ -238,7 +238,6 @@ bool multis_armed(struct p *p)
 void multis_stopped(void)
 {
 	for (struct multi *m = all_locked(); m; m = m->next) {
-		m->lost = m->lost || m->armed;
 		m->armed = false;
 		m->p = NULL;
 		atomic_store(&m->inside, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * multi.h - an object that is served by one request in a ring with many results (multishot), and
- * that a program may keep when its runtime ends: listener.c, receiver.c.
+ * that a program may keep when its runtime ends: listener.c.
  */
 #ifndef GR_MULTI_H
 #define GR_MULTI_H
@@ -15,7 +15,6 @@ struct multi {
 	/* lock: the owner's, too */
 	struct lock lock;
 	bool closed, armed; /* armed: the request is there, or will be in a moment */
-	bool lost;	    /* a runtime ended, and its last results did not come in time */
 	struct p *p;	    /* whose ring it was armed in last; NULL: none, in this runtime */
 	struct req req;
 	struct waitq waiters;

@@ -317,7 +317,10 @@ static void uring_fini(struct p *p)
 
 	if (!p->np)
 		return;
-	/* buffers on stacks that are about to go: the kernel must have let go of them */
+	/*
+	 * Buffers on stacks that are about to go: the kernel must have let go of them. But what
+	 * was sent without a copy it reads until the peer has it, gr_socket(3).
+	 */
 	io_uring_submit(ring_of(p));
 	io_uring_register_sync_cancel(ring_of(p), &reg);
 	/*

@@ -2,7 +2,7 @@
 /*
  * san.h - tell ASan, TSan and valgrind about goroutine stacks and every switch between them.
  *
- * Callers: wherever gr_switch() is called (sched.c, g.c), stack.c, m.c. In a build without a
+ * Callers: wherever gr_switch() is called (turn.h, sched.c), g.c, stack.c, m.c. In a build without a
  * sanitizer all of it is nothing: no code, no field. A program that is built with a sanitizer needs
  * a libgr that was built with the same one (`make SAN=thread`).
  *

@@ -155,19 +155,17 @@ void rt_exit(void)
 
 /* ---- switching ---- */
 
-static inline void commit_yield_here(struct m *m, struct g *g)
+static bool commit_yield(struct g *g, void *unused)
 {
+	struct m *m = m_self();
+
+	(void)unused;
 	atomic_store_explicit(&g->status, G_RUNNABLE, memory_order_release);
 	if (m->p)
 		runq_put_local(m->p, g, false);
 	else
 		globq_put(g);
-}
-
-static bool commit_yield(struct g *g, void *unused)
-{
-	(void)unused;
-	commit_yield_here(m_self(), g);
+	sched_wake(); /* F1 of idle.c: for a moment it was in no queue */
 	return true;
 }
 
@@ -300,7 +298,7 @@ void g_ready_list(struct g *list, int n)
 static NOINLINE void finish_yield(struct g *prev)
 {
 	if (likely(prev->commit == commit_yield))
-		commit_yield_here(m_self(), prev);
+		commit_yield(prev, NULL);
 	else
 		finish_prev(prev);
 }
@@ -321,6 +319,10 @@ static NOINLINE int yield_slow(struct m *m, struct g *g)
 /* next has not begun yet */
 static NOINLINE int yield_to_new(struct m *m, struct g *g, struct g *next, struct g *pass)
 {
+	if (!g_has_stack(m->p)) {
+		m->handed = next;
+		next = NULL;
+	}
 	return yielded(leave(m, g, next, pass));
 }
 
@@ -341,7 +343,8 @@ int gr_yield(void)
 	m = rt_enter_m(m);
 	g = m->curg;
 	p = m->p;
-	if (unlikely(sched.odd || runq_has_next(p) || PEEK(p->q->pending) || g->canary) ||
+	if (unlikely(sched.odd || runq_has_next(p) || PEEK(p->q->pending) || g->canary ||
+		     m->depth != 1) ||
 	    !only_p(p))
 		return yield_slow(m, g);
 	if (sched.alone) {
@@ -446,8 +449,10 @@ static struct g *find_local(struct m *m, bool *inherit)
 		netpoll_submit(p);
 	}
 	harvest_own(p);
-	if (p->inherits >= INHERIT_MAX)
+	if (p->inherits >= INHERIT_MAX) {
 		runq_demote_next_local(p);
+		sched_wake(); /* F1: as in commit_yield() */
+	}
 	g = runq_get_local(p, inherit);
 	if (g)
 		return g;

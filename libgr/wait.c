@@ -13,6 +13,8 @@
  *	   \--deadline-----> TIMEDOUT            (timer on the P's heap; thread: its futex wait)
  *	   \--cancelled----> CANCELLED           (cancel.c; goroutines only)
  *
+ * A plain one (I1) is WAITING to its end, as a thread's until GO.
+ *
  * A waiter may stand in several queues, one struct wnode each (gr_select()); claimed once.
  *
  * Invariants:
