@@ -272,7 +272,7 @@ EPOLL_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,io sock listener zerocopy
 	fdwait select select_stress cancel idle deadlock pin wait timer ticker procs sched scope))
 
 # TSan does not see how a ring orders what is done before a request and after it
-TSAN_EPOLL_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,io sock listener file child dial fdwait cancel))
+TSAN_EPOLL_UNIT := $(addprefix $(B)/unit/,$(addsuffix _test,io sock file child dial fdwait cancel))
 
 build-tsan: $(TSAN_UNIT) $(TSAN_EPOLL_UNIT)
 

@@ -34,7 +34,7 @@ static struct lock procs_lock;
 static void recruit(void)
 {
 	for (int i = atomic_load(&sched.active_procs); i < sched.nr_procs; i++) {
-		if (park_tab.mprocs[i].state != GR_P_IDLE)
+		if (PEEK(park_tab.mprocs[i].state) != GR_P_IDLE)
 			continue;
 		/* the count moves with the wake-up, see idle.c */
 		atomic_fetch_add(&sched.nr_spinning, 1);

@@ -233,6 +233,21 @@ static int start(const struct gr_opts *opts)
 
 static struct m *ended_ms; /* joined; goroutines that were pinned still name them */
 
+/* until: CLOCK_MONOTONIC, ns */
+static int join_until(pthread_t thread, int64_t until)
+{
+	struct timespec ts = { until / GR_SEC, until % GR_SEC };
+
+#ifdef GR_TSAN /* it does not know the other call, and each thread would be a leak */
+	clock_gettime(CLOCK_REALTIME, &ts);
+	until += ts.tv_sec * GR_SEC + ts.tv_nsec - gr_now();
+	ts = (struct timespec){ until / GR_SEC, until % GR_SEC };
+	return pthread_timedjoin_np(thread, NULL, &ts);
+#else
+	return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &ts);
+#endif
+}
+
 /*
  * What libraries keep for a thread is destroyed in it only when it has left, and may use libgr:
  * wait up to ms until those that have left have ended. False: some have not; may be called again.
@@ -240,15 +255,12 @@ static struct m *ended_ms; /* joined; goroutines that were pinned still name the
 static bool join_threads(int ms)
 {
 	struct m **at = &sched.ms, *m;
-	struct timespec until;
+	int64_t until = gr_now() + ms * GR_MS;
 	bool all = true;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
 	while ((m = *at)) {
 		/* another error: the program has detached or joined it itself */
-		if (!atomic_load(&m->left) ||
-		    pthread_clockjoin_np(m->thread, NULL, CLOCK_MONOTONIC, &until) == ETIMEDOUT) {
+		if (!atomic_load(&m->left) || join_until(m->thread, until) == ETIMEDOUT) {
 			all = false;
 			at = &m->all_next;
 			continue;

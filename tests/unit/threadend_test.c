@@ -106,7 +106,7 @@ int main(void)
 	one_stays(&opts);
 	atomic_store(&in_read, false);
 	while (gr_run(program, NULL, &opts) == -EBUSY)
-		usleep(1000);
+		usleep(20000);
 	gr_chan_release(late);
 	return tap_done();
 }
