@@ -105,6 +105,7 @@ int main(void)
 	struct gr_opts opts = { .size = sizeof(opts), .nr_procs = 2 };
 
 	tap_limit(60);
+	signal(SIGQUIT, SIG_DFL); /* a shell's background job ignores it */
 	two_threads(&opts);
 	one_stays(&opts);
 	return tap_done();
