@@ -255,7 +255,9 @@ bench-structs: build/bench/structs
 setup-bench:
 	@tools/setup.sh bench
 
-models: $(B)/grmodels
+models:
+	@tools/setup.sh models
+	@$(MAKE) --no-print-directory -s $(B)/grmodels
 	@$(B)/grmodels --plot $(B)/models
 
 bench-kmod: setup-run

@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# setup.sh [run|test|all|bench] - everything `make run` and `make check` need, installed once.
+# setup.sh [run|test|all|bench|models] - everything `make run` and `make check` need, installed once.
 # "test" builds a debug kernel too (KASAN; about 10 minutes, once); "all" two more, for
-# `make check-all`; "bench" what `make bench` compares with, and no kernels.
+# `make check-all`; "bench" what `make bench` compares with, and no kernels; "models" what
+# `make models` needs.
 #
 # Packages come from apt. Kernels are only unpacked, into a cache outside the tree
 # (GR_CACHE, default ~/.cache/gr): nothing appears in /boot, the boot loader is not touched.
@@ -32,8 +33,8 @@ set -eu
 cd "$(dirname "$0")/.."
 WHAT=${1:-test}
 case $WHAT in
-run | test | all | bench) ;;
-*) echo "usage: setup.sh [run|test|all|bench]" >&2; exit 1 ;;
+run | test | all | bench | models) ;;
+*) echo "usage: setup.sh [run|test|all|bench|models]" >&2; exit 1 ;;
 esac
 CACHE=${GR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gr}
 SERIES="6.12 6.1"
@@ -70,7 +71,6 @@ ca-certificates  apt over https
 TEST_PACKAGES="
 clang            the second compiler
 lld              links what it optimises as a whole
-gnuplot-nox      charts of tools/grmodels
 valgrind         knows goroutine stacks by its header; a test runs under it
 sparse           checks the module
 coccinelle       does so with the kernel's own semantic patches
@@ -96,6 +96,13 @@ bc               time constants of a kernel build
 flex             its configuration language
 bison            the same
 libelf-dev       objtool
+"
+MODELS_PACKAGES="
+gcc              compiles the library
+make             runs it
+libc6-dev        C library
+liburing-dev     io_uring, of libgr
+gnuplot-nox      charts of tools/grmodels
 "
 BENCH_PACKAGES="
 gcc              compiles the library
@@ -505,6 +512,11 @@ fi
 mkdir -p "$CACHE"
 exec 9> "$CACHE/.lock"
 flock 9
+if [ "$WHAT" = models ]; then
+    # shellcheck disable=SC2046
+    install_packages $(names "$MODELS_PACKAGES")
+    exit 0
+fi
 if [ "$WHAT" = bench ]; then
     # shellcheck disable=SC2046
     install_packages $(names "$BENCH_PACKAGES")
@@ -514,7 +526,7 @@ if [ "$WHAT" = bench ]; then
     exit 0
 fi
 PACKAGES=$(names "$RUN_PACKAGES")
-[ "$WHAT" = run ] || PACKAGES="$PACKAGES $(names "$TEST_PACKAGES")"
+[ "$WHAT" = run ] || PACKAGES="$PACKAGES $(names "$TEST_PACKAGES$MODELS_PACKAGES")"
 # shellcheck disable=SC2086
 install_packages $PACKAGES
 for s in $SERIES; do
