@@ -38,8 +38,8 @@ is_library()
 {
     case ${1%_test} in
     badinput | badinput_sync | barrier | chan | chan_stress | cond | dill | go_chan | go_powser | \
-        go_sieve | kv_* | local | mutex | once | opcode | pool | rwmutex | select | select_stress | \
-        sem | task | trace | wait | wg) return 0 ;;
+        go_sieve | kv_* | local | mutex | once | opcode | pool | runq | rwmutex | select | \
+        select_stress | sem | shuffle | task | trace | wait | wg) return 0 ;;
     esac
     return 1
 }
