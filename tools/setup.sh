@@ -121,6 +121,7 @@ librust-tokio-dev  a peer: tasks for Rust
 libuv1-dev       a peer: an event loop for C
 libhttp-parser-dev  HTTP parsing, of examples/httpd
 libsqlite3-dev   SQLite, the same
+libssl-dev       OpenSSL, of examples/tls, which is built with the others
 wrk              HTTP load
 redis-tools      redis-benchmark; its redis-check-rdb is also redis-server, a peer
 libpcre2-8-0     library of nginx, a peer, which is unpacked
