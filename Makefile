@@ -36,7 +36,7 @@ help:
 	@echo "make run        install what is missing, build, run the demonstration"
 	@echo "make check      install what is missing (builds a KASAN kernel once), run all tests"
 	@echo "make check-all  ... and in PREEMPT_RT and KCSAN kernels, built on first use"
-	@echo "make test       the tests of this machine, under a minute"
+	@echo "make test       the tests of this machine, about two minutes"
 	@echo "make test-vm    the tests inside stock 6.12, 6.1 and newest kernels"
 	@echo "make lint       sparse, checkpatch, coccinelle, shellcheck, codespell, both compilers"
 	@echo "make model      walk the models of the protocol with spin"
