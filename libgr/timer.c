@@ -159,8 +159,8 @@ static void count_pending(struct p *p, int n)
 }
 
 /*
- * The entry at i goes, its slot stays. The last one takes its place: it belongs near the bottom, so the hole goes
- * there without a look at it.
+ * The entry at i goes, its slot stays. The last one takes its place: it belongs near the bottom, so
+ * the hole goes there without a look at it.
  */
 static void remove_at(struct p *p, int i)
 {
