@@ -13,8 +13,9 @@
  *   I2 An entry does not know where it is in the heap: to keep that up would cost a write to a
  *      cold line for each level that one moves. So timer_del() only clears the slot, and its
  *      entry is dead. purge() looks for such entries, at PURGE for each timer that is deleted:
- *      it has been everywhere when a quarter as many were deleted as there are entries. So not
- *      much more than that can be dead, and nobody has to clean up all at once.
+ *      it has been everywhere when a quarter as many were deleted as there are entries. So about
+ *      half can be dead, and more only while nearly all are being deleted; nobody has to clean
+ *      up all at once.
  *   I3 p->timer_next is the top's deadline, INT64_MAX (or 0, in a fresh P) when there is none.
  *      The top is not dead, but where more than DROP lay dead beneath the last one: then it is
  *      too early, and who comes for it drops some more. p->q->pending and nr_timers count every
