@@ -135,6 +135,18 @@ def ask(s, data=GET):
 
 
 @test
+def garbage_after_an_error():
+    """each error is its own request's"""
+    with server() as srv:
+        s = srv.connect()
+        head, _ = ask(s, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        assert b" 405 " in head, head
+        s.sendall(b"\x01\x02\r\n\r\n")
+        out = rest(s)
+        assert b" 400 " in out and b"Allow" not in out, out
+
+
+@test
 def slow_header():
     with server("--header-ms", "200") as h:
         out = drip(h.connect(GET[:-2]), b"X: y\r\n")

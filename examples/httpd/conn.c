@@ -180,7 +180,7 @@ static int send_error(struct conn *c, int status)
 {
 	bool head = c->complete && c->parser.method == HTTP_HEAD;
 
-	c->keep_alive = c->keep_alive && status == 405 && c->complete;
+	c->keep_alive = c->keep_alive && status == 405 && c->complete && !server_draining();
 	reply_begin(&c->reply);
 	reply_text(&c->reply, status, "%s", reply_reason(status));
 	if (status == 405)
@@ -261,6 +261,7 @@ static int feed(struct conn *c, const char *data, size_t n)
 		if (serve(c) || !c->keep_alive)
 			return -ECONNRESET;
 		c->complete = false;
+		c->error = 0; /* the parser may refuse the first byte, and begin nothing */
 		c->deadline = after_ms(config.idle_ms);
 		data += used;
 		n -= used;
@@ -304,7 +305,8 @@ static void linger(struct conn *c)
 	int64_t deadline = gr_after(GR_SEC);
 
 	gr_shutdown(c->link.fd, SHUT_WR);
-	while (gr_read(c->link.fd, c->in, sizeof(c->in), deadline) > 0)
+	/* what is there is read at any time: who sends on and on ends here all the same */
+	while (gr_now() < deadline && gr_read(c->link.fd, c->in, sizeof(c->in), deadline) > 0)
 		;
 }
 

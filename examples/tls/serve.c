@@ -339,7 +339,9 @@ int serve(void *signals)
 	}
 	gr_scope_init(&conns, GR_SCOPE_ALL);
 	ret = gr_scope_go(&conns, accept_loop, (void *)(intptr_t)lfd);
-	if (!ret) {
+	if (ret) {
+		gr_close(lfd);
+	} else {
 		fprintf(stderr, "tls: serving on port %d\n", gr_tcp_port(lfd));
 		while (gr_read((int)(intptr_t)signals, &info, sizeof(info), GR_FOREVER) == -EINTR)
 			;
